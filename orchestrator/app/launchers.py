@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from orchestrator.app import catalog
 from orchestrator.core.diagnostic import Diagnostic, Place
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, NotInstalled
 from orchestrator.ports.environment import passed_environment
 from orchestrator.ports.lifecycle import Binary, Hurried, Launch, Launcher, LaunchOrder
 
@@ -107,7 +107,7 @@ class Launchers:
     def _launch(self, kind: str, order: LaunchOrder, binary: Binary | None) -> Launch:
         launcher = self.get(kind)
         if binary is None:
-            raise DeployError(f"{launcher.program} is not installed", cure=install_line(launcher))
+            raise NotInstalled(f"{launcher.program} is not installed", cure=install_line(launcher))
         return launcher.command(binary, order)
 
 

@@ -69,6 +69,12 @@ class NoServer(DeployError):
     code = "ORC417"
 
 
+class NotInstalled(DeployError):
+    """The program that would serve the model is not installed."""
+
+    code = "ORC418"
+
+
 class NothingToLabel(DeployError):
     """The run, or the agent's part in it, has no score that a label could be put to."""
 

@@ -12,6 +12,7 @@
     │   ├── StateUnusable
     │   ├── NoSuchDeployment
     │   ├── NoServer          no model server that can do it answers
+    │   ├── NotInstalled      the program that would serve a model is not there
     │   ├── NothingToLabel    no score that a label could be put to
     │   ├── NoSuchApproval
     │   ├── ApprovalClosed    it is decided, expired, used, or not what was seen
@@ -86,6 +87,7 @@ from orchestrator.core.deploy_errors import (
     NoSuchDelivery,
     NoSuchDeployment,
     NothingToLabel,
+    NotInstalled,
     PlanError,
     PlanOutdated,
     PortTaken,
@@ -191,6 +193,7 @@ __all__ = [
     "NoSuchDeployment",
     "NoSuchRun",
     "NotAsAnnounced",
+    "NotInstalled",
     "NotUnderstood",
     "NothingToLabel",
     "OrchestratorError",

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
-from orchestrator.core.errors import OrchestratorError, PlanError
+from orchestrator.core.errors import NotInstalled, OrchestratorError, PlanError
 from orchestrator.deploy.free_port import answers, holder_of, named
 from orchestrator.deploy.gguf_file import build_of_file
 from orchestrator.deploy.server_records import ServerWant, file_name
@@ -223,6 +223,7 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
             made = launch(want.kind, want.order)
     except OrchestratorError as error:
         refused = isinstance(error, PlanError)
+        told = replace(told, code=error.code if isinstance(error, NotInstalled) else "")
         return Looked(want, Startable(_cannot(told, error.message, error.cure, refused=refused)))
     except Exception as error:  # noqa: BLE001 - a fault of one launcher must not keep the others' servers down
         why = f"{program} cannot be looked at: {type(error).__name__}: {error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
@@ -10,6 +10,18 @@ from orchestrator.core.names import did_you_mean
 
 MANY: Final = 300
 """From this many names only those of like length and beginning or end are compared: comparing costs tens of microseconds."""
+OTHER_NAMES: Final[Mapping[str, str]] = {
+    "ovms": "openvino",
+    "openvino-model-server": "openvino",
+    "llama.cpp": "llama-cpp",
+    "llama-server": "llama-cpp",
+    "mlx-lm": "mlx",
+    "onnxruntime-genai": "onnx",
+    "transformers": "openai-compatible",
+    "sglang": "openai-compatible",
+    "openrouter": "openai-compatible",
+}
+"""What people call the servers of a provider that is not spelled at all like it."""
 LONGEST: Final = 130
 """Characters of a word that may be a mistyped name."""
 
@@ -19,6 +31,12 @@ def suggestion(word: str, known: Collection[str]) -> str | None:
     if len(word) > LONGEST:
         return None
     return did_you_mean(word, likely(word, known)) or None
+
+
+def other_name(word: str, known: Collection[str]) -> str:
+    """The same for what goes by another name here; empty where nothing does."""
+    meant = OTHER_NAMES.get(word.casefold().replace("_", "-").replace(" ", "-"), "")
+    return f'did you mean "{meant}"?' if meant in known else ""
 
 
 def likely(word: str, known: Collection[str]) -> Iterable[str]:

@@ -17,7 +17,7 @@ from orchestrator.core.names import nearest
 from orchestrator.manifest.anatomy import spec_at, subject_at, title_of, value_at
 from orchestrator.manifest.faults import MOST_FAULTS, fault, printable
 from orchestrator.manifest.marks import Marks, Path
-from orchestrator.manifest.nearby import LONGEST, suggestion
+from orchestrator.manifest.nearby import LONGEST, other_name, suggestion
 from orchestrator.manifest.planned import NOT_IN_THIS_VERSION
 from orchestrator.manifest.spec.fields import BUILT_IN, FLAG, LIST, MAP, NUMBER, PLUGIN_KIND, TEXT, Spec
 from orchestrator.manifest.spec.manifest import Manifest
@@ -237,7 +237,7 @@ def _choice(error: Mapping[str, Any], path: Path) -> Said:
     found = error["input"]
     if path[-1] == "apiVersion":
         return "ORC152", f"{describe(found)} is no version of the format that this program reads", "", None
-    near = _near(found, choices, path) if isinstance(found, str) else ""
+    near = (other_name(found, choices) or _near(found, choices, path)) if isinstance(found, str) else ""
     cure = near or f"one of {', '.join(choices)}"
     return "ORC133", f"{_named(path)} cannot be {describe(found)}", "", cure
 

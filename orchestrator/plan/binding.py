@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
 from orchestrator.core.digest import digest_of
+from orchestrator.core.errors import DoesNotFit
 from orchestrator.core.memory import PINNED, Budget, Need, kept
 from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.builds import means
@@ -75,7 +76,8 @@ class BoundEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What serves an alias. Without ``endpoints``, ``missing`` says why and ``cure`` what to type; ``locked`` where it is
+    """What serves an alias. Without ``endpoints``, ``missing`` says why, with a ``code`` where that has one, and
+    ``cure`` what to type; ``locked`` where it is
     only its key that is missing; ``starting`` names the program where this plan starts a server for it. ``why`` says why this
     build of the first endpoint, ``rejected`` why not another one; ``need`` is what that takes, and ``tight`` says so where it is
     more than models should take here. The first ``equals`` endpoints may share the work."""
@@ -91,6 +93,12 @@ class Bound:
     need: Need | None = None
     tight: bool = False
     equals: int = 1
+    code: str = ""
+
+    @property
+    def told(self) -> str:
+        """Why nothing serves it, with its code where it has one."""
+        return f"[{self.code}] {self.missing}" if self.code else self.missing
 
 
 def served_model(provider: str, api_base: str, model: str) -> str:
@@ -165,7 +173,8 @@ def bind_started(spec: ModelSpec, deployment: str, observed: ObservedState, arou
     prospect = observed.prospects.get(name)
     if prospect is not None and prospect.why:
         if outlives(prospect, observed.started) is None:
-            return Bound(alias, (), prospect.why, prospect.cure)
+            code = DoesNotFit.code if prospect.unfit else prospect.code
+            return Bound(alias, (), prospect.why, prospect.cure, code=code)
         prospect = replace(prospect, instances=len(processes_of(name, observed.started)))
     program = prospect.program if prospect else ""
     berth = berth_of(name, prospect, observed.started) if prospect else None
@@ -300,7 +309,9 @@ def _too_large(spec: ModelSpec, options: list[Option], around: Surroundings) -> 
     _, name, need = min(sized, key=lambda each: each[:2])
     budget = around.budget
     missing = f"{spec['alias']} does not fit this device: {name} needs {need}, and models may take {budget}"
-    return Bound(spec["alias"], (), missing, smaller(spec, need, budget) if budget else "", need=need)
+    return Bound(
+        spec["alias"], (), missing, smaller(spec, need, budget) if budget else "", need=need, code=DoesNotFit.code
+    )
 
 
 def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
@@ -310,7 +321,8 @@ def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
         return None
     least = min((variant.need for variant in known), key=lambda need: need.total)
     missing = f"{spec['alias']} does not fit this device: it needs {least}, and models may take {around.budget}"
-    return Bound(spec["alias"], (), missing, smaller(spec, least, around.budget) if around.budget else "", need=least)
+    cure = smaller(spec, least, around.budget) if around.budget else ""
+    return Bound(spec["alias"], (), missing, cure, need=least, code=DoesNotFit.code)
 
 
 def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:

@@ -116,7 +116,7 @@ class _Change:
                 if element.address in self.fetched:
                     alias = element.spec["alias"]
                     fetch = op.FetchModel(alias, self.bound[alias], self.fetched[element.address])
-                    yield fetch, self.bound[alias].missing, False
+                    yield fetch, self.bound[alias].told, False
                 elif self._differs(element.address):
                     yield self._make(element), self._cause(element), False
 
@@ -163,7 +163,7 @@ class _Change:
     def _cause(self, element: Element) -> str:
         bound = self.bound[element.spec["alias"]] if element.kind == "model" else None
         if bound is not None and not bound.endpoints and not bound.starting:
-            return bound.missing
+            return bound.told
         return self._why(element.address)
 
     def _why(self, address: str) -> str:

@@ -153,7 +153,8 @@ class StartedServer:
 @dataclass(frozen=True, slots=True)
 class Prospect:
     """What starting a server would be: the ``command`` (with port 0 where any will do), ``notes`` on its options; or
-    ``why`` it cannot be, and a ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
+    ``why`` it cannot be, with its ``code`` where it has one, and a
+    ``cure``. ``refused`` where what the manifest asks for cannot be had at all; ``unfit`` where
     the memory that may be taken is too small for it. ``memory`` is what it takes, in bytes (0: unknown), on so many ``cards``,
     with so many ``slots`` of so many tokens of ``context`` (0: unknown), ``need`` that with its arithmetic, ``build`` which of
     several builds was chosen; ``tight`` warns where it is more than should be taken. ``apart`` says why it cannot be started while
@@ -187,6 +188,7 @@ class Prospect:
     turns: str = ""
     slots: int = 0
     context: int = 0
+    code: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

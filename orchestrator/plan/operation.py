@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from orchestrator.core.address import Address, AddressKind
 from orchestrator.core.hosts import in_url
+from orchestrator.core.in_line import in_line
 from orchestrator.plan.binding import Bound
 
 Mark = Literal["+", "~", "-"]
@@ -106,7 +107,7 @@ class BindModel(Operation):
         more = f", and {len(others)} more" if others else ""
         why = f"; {self.bound.why}" if self.bound.why else ""
         rejected = f" ({'; '.join(self.bound.rejected)})" if self.bound.rejected else ""
-        return f"bind to {first} as {first.model}{more}{why}{rejected}"
+        return in_line(f"bind to {first} as {first.model}{more}{why}{rejected}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,18 @@ def test_the_list_tells_which_deployments_use_a_model() -> None:
     assert [server["models"][0]["applied"] for server in found["servers"]] == [["kiosk: talk"], []]
 
 
+def test_an_id_that_would_tear_the_row_or_steer_the_terminal_is_shown_and_does_nothing() -> None:
+    """Also where the list is written into a file: a row is a row."""
+    models = (ServedModel("\x1b[31mred\x1b[0m"), ServedModel("a\nb"))
+    server = ObservedServer("vllm", "http://h:1", "http://h:1/v1", models, version="1\n2")
+    found = listed(Servers((server,), {}), [])
+    lines = shown_list(found, Terminal((Screen(), Screen(), Screen()), {})).splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("vllm 1␊2 at ")
+    assert [line.split()[0] for line in lines[2:]] == ["␛[31mred␛[0m", "a␊b"]
+    assert "\x1b" not in "".join(lines)
+
+
 def test_the_list_tells_what_rests() -> None:
     """It answers nobody just now, and is there all the same."""
     servers = [{"alias": "talk", "kind": "vllm", "rests_since": time.time() - 200}, {"alias": "x", "rests_since": None}]

@@ -148,6 +148,7 @@ def test_a_program_that_is_not_there_is_told_with_the_line_that_installs_it(tmp_
     launchers = Launchers(None, {"PATH": str(tmp_path)})
     with pytest.raises(DeployError, match="ovms is not installed") as raised:
         launchers.launch("openvino", LaunchOrder("OpenVINO/x", "a"))
+    assert raised.value.code == "ORC418"
     assert raised.value.cure == "put ovms of https://github.com/openvinotoolkit/model_server/releases on the PATH"
 
 

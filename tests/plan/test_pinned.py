@@ -55,7 +55,7 @@ def test_the_plan_says_why_with_the_arithmetic_and_what_to_change() -> None:
     assert (step.operation.does(), step.cause) == (
         "go on without it",
         (
-            "gamma does not fit this device: gamma needs 450 MB as the manifest says, and models may take 20.0 MB "
+            "[ORC530] gamma does not fit this device: gamma needs 450 MB as the manifest says, and models may take 20.0 MB "
             "(max_memory_usage 900 MB, less 80.0 MB for the orchestrator, less 400 MB for alpha, which is pinned, "
             "400 MB for beta, which is pinned)"
         ),

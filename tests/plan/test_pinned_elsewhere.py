@@ -51,7 +51,7 @@ def test_what_has_no_room_beside_another_deployments_pinned_model_is_not_served(
     (step,) = [step for step in plan.steps if step.operation.address == "model.be"]
     assert bound["be"].endpoints == ()
     assert step.cause == (
-        "be does not fit this device: beta needs 500 MB as the manifest says, and models may take 320 MB "
+        "[ORC530] be does not fit this device: beta needs 500 MB as the manifest says, and models may take 320 MB "
         f"({ARITHMETIC})"
     )
     assert bound["be"].cure.startswith("do not pin al of pa, or ")

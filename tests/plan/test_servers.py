@@ -125,8 +125,8 @@ def test_one_whose_model_was_removed_is_told_with_what_brings_it_back() -> None:
 
 def test_one_that_cannot_be_started_is_told_with_its_cure() -> None:
     """A program or a file that is missing keeps nothing else from serving."""
-    plan = diff(desk(), seen(why="llama-server is not installed", cure="brew install llama.cpp"))
-    assert str(plan.steps[0]) == "~ model.tiny: go on without it (llama-server is not installed)"
+    plan = diff(desk(), seen(why="llama-server is not installed", cure="brew install llama.cpp", code="ORC418"))
+    assert str(plan.steps[0]) == "~ model.tiny: go on without it ([ORC418] llama-server is not installed)"
     assert plan.serving[0].cure == "brew install llama.cpp"
     assert plan.notes == ()
 

@@ -103,7 +103,7 @@ def test_it_is_neither_started_nor_bound_and_the_plan_says_why() -> None:
     lines = [str(step) for step in plan.steps]
     assert lines[0] == "+ server.a: start llama-server (the manifest adds it)"
     assert not any(line.startswith("+ server.b") for line in lines)
-    assert any(line.startswith("~ model.b: go on without it (b does not fit this device") for line in lines)
+    assert any(line.startswith("~ model.b: go on without it ([ORC530] b does not fit this device") for line in lines)
     assert "a: its server takes 3.5 GB = 2.5 GB weights + 537 MB cache (4096 tokens) + 479 MB server" in plan.notes
 
 

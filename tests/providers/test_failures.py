@@ -104,3 +104,11 @@ def test_an_error_inside_an_answer(error: Any, expected: type[errors.ModelError]
 def test_every_status_that_may_pass_tells_when(status: int) -> None:
     """What waits for the server rests as long."""
     assert failure_of(status, {"retry-after": "20"}, b"", NOW).retry_after == 20.0
+
+
+def test_a_server_that_was_started_without_tools_is_told_with_what_starts_it_with_them() -> None:
+    """vLLM's own words; a probe that was made before it was started so no longer holds."""
+    words = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+    error = failure_of(400, {}, said({"error": {"message": words, "type": "BadRequestError"}}), NOW)
+    assert error.cure.startswith("start the server with --enable-auto-tool-choice --tool-call-parser NAME")
+    assert "orchestrator doctor --probe" in error.cure

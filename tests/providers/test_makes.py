@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from typing import Any
 
 import anyio
 import pytest
@@ -11,6 +12,7 @@ from orchestrator.core.errors import ModelError, ModelNotFound
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_mlx, open_openvino
 from orchestrator.plugins.providers.makes import llama_cpp, ollama
+from orchestrator.plugins.providers.makes.generic import _is_list
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
 from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.testing.endpoint import simulated
@@ -107,3 +109,24 @@ async def test_half_of_what_a_server_tells_does_not_pass_for_all_of_it(
         await make.served(look)
     status = 404
     assert [model.id for model in await make.served(look)] == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("document", "is_list"),
+    [
+        ({"object": "list", "data": [{"id": "x"}]}, True),
+        ({"data": [{"id": "x", "object": "model"}]}, True),
+        ({"data": [{"id": "x"}, {"id": "y"}]}, True),
+        ({"data": [{"id": "x", "name": "X", "context_length": 4096, "pricing": {}}]}, True),
+        ({"data": [{"id": "x", "make": "Volvo"}]}, False),
+        ({"object": "list", "data": []}, True),
+        ({"data": []}, False),
+        ({"data": [{"id": "x", "object": "user"}]}, False),
+        ({"object": "page", "data": [{"id": "x"}]}, False),
+        ({"data": [{"name": "x"}]}, False),
+        ({"data": "x"}, False),
+    ],
+)
+def test_a_list_of_models_may_lack_the_word_that_says_so(document: dict[str, Any], is_list: bool) -> None:
+    """OpenRouter's has it nowhere; one that says that it is something else is something else."""
+    assert _is_list(document) is is_list

@@ -183,3 +183,14 @@ def test_half_a_character_in_an_error_is_made_whole() -> None:
     """The message of a fault is shown and stored as an answer is."""
     with pytest.raises(ServerFailed, match=MENDED):
         read(json.dumps({"error": {"message": HALF}}).encode())
+
+
+def test_pieces_that_come_under_the_name_of_a_whole_message_are_read() -> None:
+    """In place of ``delta``. After real pieces a message is all of them once more, and is not added."""
+    pieces = ReplyInPieces(CALL)
+    told = [pieces.add({"choices": [{"message": {"role": "assistant", "content": word}}]}) for word in ("he", "llo")]
+    assert (told, pieces.text) == (["he", "llo"], "hello")
+    pieces = ReplyInPieces(CALL)
+    pieces.add({"choices": [{"delta": {"content": "hello"}}]})
+    assert pieces.add({"choices": [{"message": {"content": "hello"}, "finish_reason": "stop"}]}) == ""
+    assert pieces.text == "hello"

@@ -10,6 +10,7 @@ from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.extras import EXTRAS, install_line
+from orchestrator.core.in_line import in_line
 from orchestrator.core.quantity import format_size
 from orchestrator.plan.observed import NOBODY
 
@@ -68,15 +69,15 @@ def _none_seen(why: Sequence[str]) -> str:
 
 def _servers(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     for server in found["servers"]:
-        version = f" {server['version']}" if server["version"] else ""
+        version = f" {in_line(server['version'])}" if server["version"] else ""
         models = ", ".join(_model(model) for model in server["models"][:8]) or "no model"
         more = f" and {len(server['models']) - 8} more" if len(server["models"]) > 8 else ""
         yield f"  {terminal.paint('green', server['provider'] + version)} at {server['url']}: {models}{more}"
-        yield from (f"    note: {note}" for note in server["notes"])
-        yield from (f"    probed: {name}, {_probed(found)}" for name, found in server["probed"].items())
+        yield from (f"    note: {in_line(note)}" for note in server["notes"])
+        yield from (f"    probed: {in_line(name)}, {_probed(found)}" for name, found in server["probed"].items())
     for url, why in found["silent"].items():
         if why != NOBODY:
-            yield f"  {terminal.paint('yellow', url)}: {why}"
+            yield f"  {terminal.paint('yellow', url)}: {in_line(why)}"
     if not found["servers"]:
         looked = ", ".join(found["silent"]) or "nowhere"
         yield f"  none answers (looked at {looked})"
@@ -92,7 +93,8 @@ def _probed(found: Mapping[str, Any]) -> str:
 def _model(model: Mapping[str, Any]) -> str:
     facts = [f"{model['context']} tokens" if model["context"] else "", "loaded" if model["loaded"] else ""]
     told = ", ".join(filter(None, facts))
-    return f"{model['id']} ({told})" if told else str(model["id"])
+    name = in_line(model["id"])
+    return f"{name} ({told})" if told else name
 
 
 def _models_title(found: Mapping[str, Any]) -> str:
@@ -103,7 +105,7 @@ def _models(found: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
     """All models of a manifest; of the catalogue those that are served, then those that would fit."""
     rows = []
     for model in found["models"]:
-        served = ", ".join(model["endpoints"])
+        served = in_line(", ".join(model["endpoints"]))
         if found["manifest"] is None and not served and model["fits"] is False:
             continue
         size = format_size(model["needs"]) if model["needs"] else "?"

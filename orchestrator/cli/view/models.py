@@ -10,6 +10,7 @@ from orchestrator.app.inventory import INSTALL, aliases_of, applied_names, plain
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.moments import ago
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.in_line import in_line
 from orchestrator.core.quantity import format_duration, format_size
 
 if TYPE_CHECKING:
@@ -71,11 +72,11 @@ def shown_loaded(found: Mapping[str, Any]) -> str:
         f"{found['context']} tokens a request" if found["context"] else "",
         f"in {format_duration(found['seconds'])}" if found["seconds"] else "it was loaded already",
     ]
-    return f"{found['server']} has loaded {found['model']}: {', '.join(filter(None, facts))}"
+    return f"{found['server']} has loaded {in_line(found['model'])}: {', '.join(filter(None, facts))}"
 
 
 def _server(server: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
-    version = f" {server['version']}" if server["version"] else ""
+    version = f" {in_line(server['version'])}" if server["version"] else ""
     does = [word for act, word in _ACTS.items() if server["capabilities"].get(act) == "yes"]
     can = f" ({', '.join(does)})" if does else ""
     yield f"{terminal.paint('bold', server['provider'] + version)} at {server['url']}{can}"
@@ -90,10 +91,10 @@ def _server(server: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:
 
 def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
     return (
-        model["id"],
+        in_line(model["id"]),
         "elsewhere" if model["remote"] else {True: "loaded", False: "on disk"}.get(model["loaded"], "?"),
         format_size(model["size"]) if model["size"] else "?",
-        model["quantization"] or "?",
+        in_line(model["quantization"] or "?"),
         str(model["context"] or "?"),
         ", ".join(model["aliases"]) or "-",
         ", ".join(model["applied"]) or "-",

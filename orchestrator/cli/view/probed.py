@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.app.probing import Outcome
 from orchestrator.cli.view.columns import columns
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.core.in_line import in_line
 from orchestrator.ports.probe import Finding, Probed
 from orchestrator.ports.provider import Capability, Support
 
@@ -19,7 +20,8 @@ def shown_probes(outcome: Outcome, terminal: Terminal, *, named: bool = False) -
     ``named``."""
     blocks = ["\n".join(_block(probed, terminal)) for probed in outcome.probed]
     left = columns(
-        [(url, why) for url, why in outcome.left_out.items() if named or why != "nobody listens there"], indent="  "
+        [(url, in_line(why)) for url, why in outcome.left_out.items() if named or why != "nobody listens there"],
+        indent="  ",
     )
     if left:
         blocks.append("\n".join([terminal.paint("bold", "not probed"), *left]))
@@ -28,11 +30,11 @@ def shown_probes(outcome: Outcome, terminal: Terminal, *, named: bool = False) -
 
 def _block(probed: Probed, terminal: Terminal) -> Iterator[str]:
     identity = probed.identity
-    version = f" {identity.version}" if identity.version else ""
-    title = f"{identity.provider}{version} at {identity.url}, {probed.model.id}"
+    version = f" {in_line(identity.version)}" if identity.version else ""
+    title = f"{identity.provider}{version} at {identity.url}, {in_line(probed.model.id)}"
     yield terminal.paint("bold", title)
     for note in identity.notes:
-        yield f"  note: {note}"
+        yield f"  note: {in_line(note)}"
     if not probed.findings:
         yield "  its provider cannot be probed"
     rows = []
@@ -44,7 +46,7 @@ def _block(probed: Probed, terminal: Terminal) -> Iterator[str]:
                 (
                     name.value,
                     terminal.paint(_PAINT[finding.support], finding.support.value),
-                    said + terminal.foreign(_shown(finding)),
+                    said + in_line(_shown(finding)),
                 )
             )
     yield from columns(rows, indent="  ")

@@ -55,6 +55,12 @@ CODES: Final[tuple[Code, ...]] = (
         "See `orchestrator models list`, and start or install a server that can; docs/providers.md says which.",
     ),
     Code(
+        "ORC418",
+        "program not installed",
+        "The model is to be served by a program that is started for it, and that is not on this device.",
+        "Install it; the message or the plan has the line for this system, and `orchestrator models command ALIAS` shows it too.",
+    ),
+    Code(
         "ORC421",
         "tools that no server calls",
         "The agent has tools, and the servers of its models call no functions: their make does not, or a probe showed it.",

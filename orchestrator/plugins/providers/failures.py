@@ -47,6 +47,12 @@ _NOT_NOW: Final = frozenset((408, 409, 425))
 """The request did not arrive in time, is in work under the same key, or came too early: no fault of it, and a repeat is welcome."""
 _NEVER: Final = frozenset((501, 505, 506, 510))
 """It cannot do this, which no repeat will change."""
+_NO_TOOLS: Final = re.compile(r"--enable-auto-tool-choice|--tool-call-parser")
+"""vLLM's 400 where it was started without what it needs to call functions."""
+_START_WITH_TOOLS: Final = (
+    "start the server with --enable-auto-tool-choice --tool-call-parser NAME, or take the agent's tools away;"
+    " `orchestrator doctor --probe` notes what it can do now"
+)
 NO_API: Final = "is this the address of its OpenAI-compatible API?"
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
@@ -166,7 +172,7 @@ def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], st
         return errors.ServerFailed, ""
     if status in (404, 405) or (said.is_page and status != 413):
         return errors.ModelNotFound, NO_API
-    return errors.BadRequest, ""
+    return errors.BadRequest, _START_WITH_TOOLS if _NO_TOOLS.search(said.message) else ""
 
 
 def _kind_by_words(said: Said) -> type[errors.ModelError] | None:

@@ -157,7 +157,19 @@ class _OpenCall:
 class ReplyInPieces:
     """Puts the chunks of a stream together. ``text`` is what has come so far; ``done`` turns true with ``[DONE]``."""
 
-    __slots__ = ("_call", "_calls", "_finish", "_joined", "_logprobs", "_model", "_parts", "_sign", "_usage", "done")
+    __slots__ = (
+        "_by_delta",
+        "_call",
+        "_calls",
+        "_finish",
+        "_joined",
+        "_logprobs",
+        "_model",
+        "_parts",
+        "_sign",
+        "_usage",
+        "done",
+    )
 
     def __init__(self, call: ChatCall) -> None:
         self._call = call
@@ -166,6 +178,7 @@ class ReplyInPieces:
         self._calls: dict[int, _OpenCall] = {}
         self._logprobs: list[TokenProbability] | None = []
         self._finish = ""
+        self._by_delta = False
         self._model = ""
         self._usage: Any = None
         self._sign: Sign = ""
@@ -222,6 +235,10 @@ class ReplyInPieces:
             self._model = _words(chunk.get("model"))
         if chunk.get("prompt_progress"):  # llama.cpp's, which it was asked for
             self._sign = "reading"
+        if choice.get("delta") is not None:
+            self._by_delta = True
+        elif not self._by_delta:  # pieces under the name of a whole answer; after real ones it is all of them once more
+            return self._add_delta(choice.get("message") or {})
         return self._add_delta(choice.get("delta") or {})
 
     def _add_probabilities(self, told: tuple[TokenProbability, ...] | None) -> None:

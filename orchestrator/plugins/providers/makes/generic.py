@@ -9,6 +9,8 @@ from orchestrator.plugins.providers.makes.make import LookAt, Looks, Make, count
 from orchestrator.ports.provider import Identity, ServedModel
 
 _PATHS: Final = ("/v1/models", "/models", "/v3/models", "/engines/v1/models", "/api/v1/models")
+_OF_MODELS: Final = frozenset(("owned_by", "context_length", "max_model_len", "architecture", "meta"))
+"""What entries of such lists hold, and hardly those of any other."""
 _EMBEDDING_SIGNS: Final = ("embed", "bge-", "e5-", "gte-", "minilm")
 
 
@@ -21,15 +23,22 @@ def _recognise(url: str, looks: Looks) -> Identity | None:
 
 
 def _is_list(document: Mapping[str, Any]) -> bool:
-    """Whether it is a list of models: ``{"object": "list", "data": [{"id": …}]}``, where ``object`` may be missing."""
+    """Whether it is a list of models: ``{"object": "list", "data": [{"id": …}]}``. One of the two may lack its ``object``; both,
+    as OpenRouter's do, only where the entries look like models of such a server and not like cars of another one."""
     entries = document.get("data")
     if not isinstance(entries, list):
         return False
     if not entries:
         return document.get("object") == "list"
-    return all(isinstance(entry, dict) and text(entry.get("id")) for entry in entries) and (
-        document.get("object") == "list" or all(entry.get("object") == "model" for entry in entries)
-    )
+    if not all(isinstance(entry, dict) and text(entry.get("id")) for entry in entries):
+        return False
+    told = [entry.get("object") for entry in entries]
+    bare = "object" not in document and not any(told) and all(map(_is_bare_model, entries))
+    return document.get("object") == "list" or all(word == "model" for word in told) or bare
+
+
+def _is_bare_model(entry: Mapping[str, Any]) -> bool:
+    return not entry.keys() - {"id"} or bool(entry.keys() & _OF_MODELS)
 
 
 async def _served(look: LookAt) -> tuple[ServedModel, ...]:
