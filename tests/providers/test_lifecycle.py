@@ -112,20 +112,6 @@ def test_a_provider_fits_a_port_where_its_make_can(make: Make) -> None:
     assert fits == {name: make.capabilities[name] is Support.YES for name in fits}
 
 
-@pytest.mark.parametrize("face", ["ollama", "lm-studio"])
-async def test_a_simulated_server_tells_the_window_that_it_cuts_at(face: str) -> None:
-    """Also of a model that was pulled, and loaded without a word of its window."""
-    async with serving(SimulatedEndpoint(kept=store_of(face), context=300), face) as shell:
-        provider = opened(face)
-        target = Target(face, f"{shell.url}/v1", WANTED.get(face, "qwen2.5:0.5b"))
-        assert isinstance(provider, Puller) and isinstance(provider, Loader)
-        async for _ in provider.pull(target):
-            pass
-        loaded = await provider.load(target, LoadOptions(), 5.0)
-        await provider.aclose()
-    assert loaded.context == shell.endpoint.context == 300
-
-
 ABLE = {
     "ollama": {"load", "pull", "remove"},
     "llama-cpp-router": {"load", "pull", "remove"},
