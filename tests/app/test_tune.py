@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+import yaml
 
 from orchestrator.app.compile import compile_files
 from orchestrator.app.routing.cases import Case, read_cases
@@ -79,7 +82,7 @@ async def test_it_finds_the_threshold_that_a_router_is_too_careful_without(tmp_p
     assert left == [] and front.comparison.better and front.proposed is not None and front.proposed_measured is not None
     now, then = front.now_measured.figures, front.proposed_measured.figures
     assert then.decided.right > now.decided.right
-    assert (then.kept_right.value or 0) >= 0.9
+    assert (then.decided_right.value or 0) >= 0.9
     assert front.from_ + front.now_measured.of == len(CASES)
     assert front.curves and all(of.of == front.now_measured.of for points in front.curves.values() for _, of in points)
 
@@ -108,7 +111,7 @@ async def test_a_lower_target_loses_no_proposal_that_keeps_to_it() -> None:
     for target in (0.95, 0.93, 0.9, 0.85, 0.8, 0.7):
         (front,), _ = await tune(bench, cases, Wish(target))
         assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
-        share = front.proposed_measured.figures.kept_right
+        share = front.proposed_measured.figures.decided_right
         assert (share.value or 0) >= target
         right.append(front.proposed_measured.figures.decided_right.right)
         notes += front.notes
@@ -243,6 +246,35 @@ def test_a_router_that_was_added_gets_the_default_of_all_routers(tmp_path: Path)
     assert by_hand == [] and "+  routing: {confidence: 50%}\n" in diff
     diff, by_hand = patched(tmp_path, {"shop.yaml": bare}, Setting(("lexical",), 0.5), "router")
     assert diff == "" and "is not written in the manifest" in by_hand[0] and "stages: [lexical]" in by_hand[0]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_manifest_in_json_stays_json(indent: int | None, tmp_path: Path) -> None:
+    """With a key that is there, with new ones, and with the router that was added."""
+    plain = yaml.safe_load(SHOP)
+    front = plain["deployment"]["agents"][0]
+    file = tmp_path / "shop.json"
+    for fields, setting in (
+        ({}, Setting(("rules", "lexical"), 0.5)),
+        ({"confidence": "90%", "stages": ["lexical"]}, Setting(("rules", "lexical"), 0.5)),
+        ({"confidence": 0.9}, Setting(("rules", "keyword", "lexical"), 0.5)),
+    ):
+        file.write_text(json.dumps(_with_front(plain, {**front, **fields}), indent=indent))
+        patch = patch_of(compile_files([str(file)], environment={}), {"front": setting}, {})
+        assert patch.by_hand == [] and patch.write() == [str(file)]
+        written = json.loads(file.read_text())["deployment"]["agents"][0]
+        assert written["confidence"] == "50%" and written.get("stages", list(setting.stages)) == list(setting.stages)
+    file.write_text(json.dumps(_with_front(plain), indent=indent))
+    setting = Setting(("rules", "keyword", "lexical"), 0.5)
+    patch = patch_of(compile_files([str(file)], environment={}), {"router": setting}, {})
+    patch.write()
+    assert json.loads(file.read_text())["deployment"]["routing"] == {"confidence": "50%"}
+
+
+def _with_front(plain: dict[str, Any], *front: dict[str, Any]) -> dict[str, Any]:
+    """The manifest with another router before its agents, or none."""
+    deployment = plain["deployment"]
+    return {**plain, "deployment": {**deployment, "agents": [*front, *deployment["agents"][1:]]}}
 
 
 def test_what_comes_from_a_variable_is_left_to_be_written_by_hand(tmp_path: Path) -> None:

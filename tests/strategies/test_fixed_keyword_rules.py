@@ -159,7 +159,7 @@ def test_rules_refuse_an_unknown_condition() -> None:
 def test_a_route_may_look_at_what_is_asked() -> None:
     strategy = fit_rules((Candidate("closing", when={"asks": "close"}),), OPTIONS)
     found = strategy.decide_now(RouteQuestion("please close ticket 5"))
-    assert (found.choice, found.why) == ("closing", "it asks for close")
+    assert (found.choice, found.why) == ("closing", 'it asks "close"')
     assert strategy.decide_now(RouteQuestion("do not close ticket 5")).choice is None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from orchestrator.core.surrogates import whole
 from orchestrator.plugins.strategies.text import fold, shortened
-from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.provider import ChatReply, TokenProbability
 
 _LONGEST_ANSWER: Final = 2_000
 _FENCE: Final = re.compile(r"^```\w*\s*|\s*```$")
@@ -68,31 +68,83 @@ def _nearly(value: str, offered: Collection[str]) -> tuple[str | None, str]:
 
 
 def confidence_of(reply: ChatReply) -> float | None:
-    """The probability of the tokens of the chosen name, 0..1, where the server told any that fit the answer."""
+    """The probability of the tokens of the chosen name, 0..1, where the server told any that fit the answer. A name that stands
+    there twice is as sure as the less sure one."""
     if not reply.logprobs:
         return None
     written = "".join(token.token for token in reply.logprobs)
-    span = _name_span(written)
-    if span is None or not written.strip():
-        return None
+    found = [_probability(reply.logprobs, span) for span in _name_spans(written, reply.message.content)]
+    return None if None in found else min((each for each in found if each is not None), default=None)
+
+
+def _probability(tokens: Sequence[TokenProbability], span: tuple[int, int]) -> float | None:
     start, end = span
     at, total = 0, 0.0
-    for token in reply.logprobs:
+    for token in tokens:
         if at < end and at + len(token.token) > start:
             total += token.logprob
         at += len(token.token)
     return min(1.0, math.exp(total)) if not math.isnan(total) else None
 
 
-def _name_span(written: str) -> tuple[int, int] | None:
-    """Where the name stands in the answer: the last quoted text of the JSON, else all of it. Tokens come as the model wrote
-    them, with the fence of backticks that llama-server lets it put around JSON and takes out of the text."""
-    match = re.search(r':\s*"((?:[^"\\]|\\.)*)"\s*}?[\s`]*$', written)
-    if match:
-        return match.span(1)
-    if "{" in written:
-        return None
-    return len(written) - len(written.lstrip()), len(written.rstrip())
+def _name_spans(written: str, content: str) -> list[tuple[int, int]]:
+    """Where the chosen name stands among the tokens, each time that it does: what ``read_choice`` reads. Tokens come as the model
+    wrote them, with thoughts and the fence of backticks around JSON that a server takes out of the text."""
+    begin, end = _answer_in(written, content.strip())
+    answer = written[begin:end]
+    if not answer:
+        return []
+    if answer[0] not in '{["':
+        return [] if "{" in answer else [(begin, end)]
+    return [(begin + start, begin + stop) for start, stop in _said_at(answer)]
+
+
+def _answer_in(written: str, content: str) -> tuple[int, int]:
+    """Where the answer stands, without what is around it."""
+    at = written.rfind(content) if content else -1
+    begin, end = (at, at + len(content)) if at >= 0 else (0, len(written))
+    answer = written[begin:end]
+    inner = _FENCE.sub("", answer.strip()).strip()
+    begin += answer.find(inner)
+    return begin, begin + len(inner)
+
+
+def _said_at(answer: str) -> list[tuple[int, int]]:
+    """The spans of the texts that ``_said_in`` says are chosen, within their quotes; none where the answer is no such JSON."""
+    try:
+        values = list(_values_of(answer))
+    except (ValueError, RecursionError):
+        return []
+    said = [each for each in values if each[0] == "agent"] or [each for each in values if isinstance(each[1], str)]
+    named = {_plain(value) for _, value, _ in said if isinstance(value, str)}
+    if len(named) != 1 or not all(isinstance(value, str) for _, value, _ in said):
+        return []
+    return [(start + 1, end - 1) for _, _, (start, end) in said]
+
+
+_READ: Final = json.JSONDecoder()
+_SPACE: Final = re.compile(r"[\s:,]*")
+
+
+def _values_of(answer: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+    """The values of an object of JSON with their keys and where they stand; a text alone as the value of no key. Raises
+    ``ValueError`` where it is none of both."""
+    if answer[0] != "{":
+        value, end = _READ.raw_decode(answer)
+        yield "", value, (0, end)
+        return
+    at = _after_space(answer, 1)
+    while not answer.startswith("}", at):
+        key, at = _READ.raw_decode(answer, at)
+        at = _after_space(answer, at)
+        value, end = _READ.raw_decode(answer, at)
+        yield key, value, (at, end)
+        at = _after_space(answer, end)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 class _Pairs(tuple[tuple[str, Any], ...]):

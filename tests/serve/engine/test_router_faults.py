@@ -186,6 +186,52 @@ async def test_a_strict_route_is_not_offered_where_the_router_asks_back() -> Non
     assert (named.status, named.agent) == ("unsure", "")
 
 
+@pytest.mark.parametrize("strict_too", [True, False])
+async def test_several_routes_to_one_agent_are_several_ways_there(strict_too: bool) -> None:
+    """One of their conditions must hold, whichever of them is written last, and whether both are strict or one."""
+    front = strict(strategy="cascade", stages=["rules", "keyword", "intent"], models=["m"])
+    other = {**front["routes"][1], "when": {"regex": "YY"}, "strict": strict_too}
+    for routes in ([front["routes"][1], other], [other, front["routes"][1]]):
+        front["routes"] = [*routes, front["routes"][0]]  # type: ignore[list-item] # a route with other fields
+        agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("orders", "admin", "desk")]
+        async with serving(Wanted([front, *agents]), simulated(["m"], saying('{"agent": "admin"}'))) as served:
+            told = [(await served.run(text)).agent for text in ("ADM-1234 go", "YY go", "please, admin", "XX go")]
+        assert told == ["admin", "admin", "desk", "desk"]
+
+
+async def test_an_agent_of_a_strict_route_is_offered_by_none_of_its_routes_and_others_once() -> None:
+    front = strict()
+    admin = front["routes"][1]
+    loose, again = {**admin, "when": {"regex": "YY"}, "strict": False}, {**front["routes"][0], "when": {"regex": "ZZ"}}
+    front["routes"] = [*front["routes"], loose, again]  # type: ignore[list-item] # a route with other fields
+    front["default"], front["on_unsure"] = None, "ask"
+    agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("orders", "admin")]
+    async with serving(Wanted([front, *agents], bound={})) as served:
+        asked = await served.run("hello", session="s")
+        named = await served.run("orders", session="s")
+    assert "admin" not in asked.text and asked.text.count("- orders") == 1
+    assert named.agent == "orders"
+
+
+@pytest.mark.parametrize(
+    ("text", "agent"),
+    [
+        ("an apple and ADM-1234 delete the users", "apples, desk"),
+        ("ADM-1234: delete the users, and an apple", "admin, apples"),
+    ],
+)
+async def test_a_part_comes_by_no_strict_route_that_the_whole_does_not(text: str, agent: str) -> None:
+    """Also behind a second router, which sees its part only."""
+    front = router_spec("front", {"apples": "apple", "sub": "delete"})
+    front["several"] = True
+    sub = router_spec("sub", {"admin": r"^ADM-\d{4}", "desk": "zzz"}, default="desk", on_unsure="default")
+    sub["routes"][0]["strict"] = True
+    agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("apples", "admin", "desk")]
+    async with serving(Wanted([front, sub, *agents], bound={})) as served:
+        result = await served.run(text)
+    assert ", ".join(sorted(part.agent for part in result.parts)) == agent
+
+
 @pytest.mark.parametrize("stages", [["rules", "keyword", "lexical"], ["rules", "keyword", "lexical", "intent"]])
 async def test_without_any_example_a_model_decides_by_names_or_nobody(stages: list[str]) -> None:
     """Where there is nothing to learn from, that is said, and nothing is guessed."""
