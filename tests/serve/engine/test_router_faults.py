@@ -5,13 +5,19 @@ Each is defined in docs/routing.md, "What goes wrong".
 
 from __future__ import annotations
 
+import json
 from time import perf_counter
 from typing import Any
 
 import pytest
 
 from orchestrator.core.blueprint import RouterSpec
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.message import Message
+from orchestrator.core.request import Request
+from orchestrator.serve.held import going_on, kept, resumed
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.serve.engine.parts import Wanted, agent_spec, router_spec, rule, serving
@@ -230,6 +236,21 @@ async def test_a_part_comes_by_no_strict_route_that_the_whole_does_not(text: str
     async with serving(Wanted([front, sub, *agents], bound={})) as served:
         result = await served.run(text)
     assert ", ".join(sorted(part.agent for part in result.parts)) == agent
+
+
+async def test_a_part_that_waited_still_knows_what_it_is_a_part_of() -> None:
+    """It may go up to a router once it goes on, in this process or a later one; and so may one that waits as a run of its own."""
+    async with serving(asking()) as served:
+        engine = served.engine
+        whole = Run(Request("an apple and ADM-1234"), engine.deployment, served.loop, served.events.append, None)
+        part = whole.part("ADM-1234", "orders", None)
+        held = json.loads(json.dumps(kept(part, part.result("orders", Outcome("later", "waiting")), {})))
+        waits = Delivery("dlv_1", "shop", 1, "run_1", "orders", "ADM-1234", 0.0, 9e9, "nobody", held=held)
+        again = resumed(going_on(waits), engine.deployment, served.loop, served.events.append)
+        del held["part_of"]  # an older version of the program kept it
+        older = resumed(going_on(waits), engine.deployment, served.loop, served.events.append)
+    assert (part.part_of, again.part_of, older.part_of) == (whole.request.text, whole.request.text, "")
+    assert again.request.text == "ADM-1234" and not again.is_part
 
 
 @pytest.mark.parametrize("stages", [["rules", "keyword", "lexical"], ["rules", "keyword", "lexical", "intent"]])
