@@ -260,3 +260,12 @@ async def test_a_strict_way_is_closed_to_cases_as_to_requests(tmp_path: Path) ->
 
 
 STRICT = "{to: refunds, strict: true, when: {regex: REF-1}, keywords: [refund]}"
+
+
+async def test_cases_that_are_the_routers_own_examples_are_told(tmp_path: Path) -> None:
+    """Of these it knows the answer."""
+    new = Case("1", "are you open on monday", ("hours",))
+    found = await examined(tmp_path, new, Case("2", "When do you open?", ("hours",)))
+    note = "1 of 2 cases are in the words of an example, which is known already: these say little"
+    assert note in found["front"].notes and note not in found["money"].notes
+    assert not any("cases" in note for note in (await examined(tmp_path, new))["front"].notes)

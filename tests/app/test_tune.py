@@ -14,7 +14,7 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.routing.cases import Case, read_cases
 from orchestrator.app.routing.examine import fit_router, routers_of
 from orchestrator.app.routing.patch import patch_of
-from orchestrator.app.routing.search import Setting, decided, settings
+from orchestrator.app.routing.search import Outcome, Setting, Stage, decided, leaving, settings
 from orchestrator.app.routing.trying import stages_of
 from orchestrator.app.routing.tune import Bench, Tuned, Wish, now_of, spec_with, tune
 from orchestrator.core.errors import UsageError
@@ -101,10 +101,15 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_lower_target_loses_no_proposal_that_keeps_to_it() -> None:
-    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not."""
+async def test_a_lower_target_loses_no_proposal_that_keeps_to_it(tmp_path: Path) -> None:
+    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not. Without the stage
+    that asks a model, and as careful as with it: a model that nobody asks keeps what it is asked about now."""
     folder = Path(__file__).parents[2] / "examples" / "mixed-office"
-    bench = Bench(compile_files([str(folder / "office.yaml")], environment={}).blueprint, no_encoder, clock)
+    (tmp_path / "over.yaml").write_text(
+        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 92%}]}\n"
+    )
+    files = [str(folder / "office.yaml"), str(tmp_path / "over.yaml")]
+    bench = Bench(compile_files(files, environment={}).blueprint, no_encoder, clock)
     cases = read_cases(str(folder / "requests.jsonl"))
     right: list[int] = []
     notes: list[str] = []
@@ -298,3 +303,48 @@ def test_a_file_that_has_changed_meanwhile_is_not_written(tmp_path: Path) -> Non
     assert patch.write() == [str(file)]
     assert "confidence: 50%" in file.read_text() and file.stat().st_mode & 0o777 == 0o640
     assert [each.name for each in tmp_path.iterdir()] == ["shop.yaml"]
+
+
+ASKING = SHOP.replace(
+    "  agents:\n    - name: front\n      role: router\n",
+    "  models: [{alias: m, provider: llama-cpp, model: m, endpoint: 'http://127.0.0.1:9'}]\n"
+    "  agents:\n    - name: front\n      role: router\n      model: m\n",
+)
+
+
+@pytest.mark.anyio
+async def test_what_a_model_is_asked_is_taken_from_it_by_no_proposal_that_did_not_ask_it(tmp_path: Path) -> None:
+    """It may decide better than what would decide in its place; without the model the same router gets a proposal."""
+    with_model, _ = await tuned(tmp_path, ASKING, CASES, Wish(0.9))
+    without, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    front = with_model["front"]
+    assert "intent" in front.now.stages and without["front"].comparison.better
+    assert not front.comparison.better and any("without --ask" in note for note in front.notes)
+
+
+@pytest.mark.anyio
+async def test_a_request_that_is_there_many_times_counts_once(tmp_path: Path) -> None:
+    """As a log holds them: else the same words propose and measure."""
+    few = [case for case in CASES if case.wanted][:39]
+    with pytest.raises(UsageError, match="39 cases that it answers are too few"):
+        await tuned(tmp_path, SHOP, few * 30, Wish(0.95))
+    once, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    again = [Case(f"{case.id} again", f"{case.text.upper()}!", case.wanted) for case in CASES]
+    twice, _ = await tuned(tmp_path, SHOP, [*CASES, *again], Wish(0.9))
+    assert twice["front"].notes[0] == f"left out, as they are in the words of an earlier request: {len(CASES)}"
+    assert twice["front"].proposed == once["front"].proposed and twice["front"].from_ == once["front"].from_
+
+
+def test_a_model_is_left_all_that_it_is_asked_now() -> None:
+    """Each single request, not as many."""
+    outcomes = {
+        "lexical": Stage((Outcome("a", 0.9), Outcome("a", 0.6), Outcome("b", 0.3)), 0.0, usual=0.5, strict=0.7),
+        "intent": Stage((Outcome(None, None),) * 3, 0.0, asks=True),
+    }
+    now = Setting(("lexical", "intent"), None)
+    tried = [
+        now,
+        *(Setting(("lexical", "intent"), share) for share in (0.2, 0.5, 0.65, 0.95)),
+        Setting(("intent",), None),
+    ]
+    assert [each.confidence for each in leaving(now, tried, outcomes, range(3))] == [None, 0.65, 0.95, None]

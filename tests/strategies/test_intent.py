@@ -106,6 +106,11 @@ async def test_a_model_that_obeys_the_request_still_cannot_leave_the_list() -> N
         ("ORDERS", "orders", "tiny chose orders of 3"),
         ('"orders"', "orders", "tiny chose orders of 3"),
         ('```json\n{"agent": "orders"}\n```', "orders", "tiny chose orders of 3"),
+        ('<think>\n\n</think>\n\n{"agent": "orders"}', "orders", "tiny chose orders of 3"),
+        ('<think>billing? No.</think>\n```json\n{"agent": "orders"}\n```', "orders", "tiny chose orders of 3"),
+        ("it is about billing</think>orders", "orders", "tiny chose orders of 3"),
+        ("<think>it is for billing", None, "tiny gave a thought and no answer"),
+        ('{"excluded": "orders"}', None, 'tiny gave JSON without one name: "{"excluded": "orders"}"'),
         ('{"choice": "orders"}', "orders", "tiny chose orders of 3"),
         ('{"agent": "none"}', None, "tiny says that none of 3 fits"),
         ("", None, "tiny gave an empty answer"),
@@ -171,7 +176,11 @@ async def test_confidence_is_the_probability_of_the_name_s_tokens() -> None:
     [
         ("llama-cpp", None, "tiny chose orders (40%), but 60% is needed of llama-cpp"),
         ("vllm", "orders", "tiny chose orders (40%) of 3"),
-        ("ollama", "orders", "tiny chose orders (40%) of 3"),
+        (
+            "ollama",
+            "orders",
+            "tiny chose orders (40%) of 3; model_confidence names no ollama, of which every choice counts",
+        ),
     ],
 )
 async def test_a_written_confidence_is_asked_of_the_servers_of_its_kind_only(

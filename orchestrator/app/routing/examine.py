@@ -127,7 +127,8 @@ async def examine(
     for name, one in fitted.items():
         if router in ("", name):
             tried = tuple([await _try(case, asked, fitted) for case in cases]) if name == asked else ()
-            found.append(_examined(one, Figures(tried) if tried else None))
+            known = _known(cases, fitted.values()) if name == asked else []
+            found.append(_examined(one, Figures(tried) if tried else None, known))
     return found
 
 
@@ -199,7 +200,16 @@ async def _try(case: Case, router: str, fitted: dict[str, Fitted]) -> Tried:
     return Tried(case.id, case.text, case.wanted, last, first)
 
 
-def _examined(one: Fitted, cases: Figures | None) -> Examined:
+def _known(cases: Sequence[Case], fitted: Collection[Fitted]) -> list[str]:
+    """That some cases are no requests which a router has never seen, where they are not."""
+    seen = {" ".join(words_of(text)) for one in fitted for _, text in _examples(one.candidates)}
+    count = sum(" ".join(words_of(case.text)) in seen for case in cases)
+    if not count:
+        return []
+    return [f"{count} of {len(cases)} cases are in the words of an example, which is known already: these say little"]
+
+
+def _examined(one: Fitted, cases: Figures | None, known: Sequence[str]) -> Examined:
     own, untried = None, 0
     if hasattr(one.strategy, "judge_unseen"):
         judge = cast(LeavesOut, one.strategy).judge_unseen
@@ -220,7 +230,7 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
         len(one.candidates),
         tuple(getattr(one.strategy, "thresholds", ())),
         one.refined,
-        tuple(getattr(one.strategy, "notes", ())),
+        (*getattr(one.strategy, "notes", ()), *known),
         own,
         untried,
         cases,

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.core.surrogates import whole
+from orchestrator.core.thoughts import without_thoughts
 from orchestrator.plugins.strategies.text import fold, shortened
 from orchestrator.ports.provider import ChatReply, TokenProbability
 
@@ -18,6 +19,11 @@ _FENCE: Final = re.compile(r"^```\w*\s*|\s*```$")
 _EDGES: Final = " \t\r\n\"'`*.,:;!()[]<>"
 
 
+_CHOICES: Final = frozenset(
+    "agent agente assistant assistente choice choose chosen scelta decision decisione name nome answer risposta response result"
+    " route router target to destination handler selected selection".split()
+)
+"""Names under which a model says its choice where it does not keep to the one that it is asked for."""
 _NOBODY: Final = ("none", "none of these", "no assistant at all")
 
 
@@ -29,14 +35,12 @@ def nobody_among(names: Sequence[str]) -> str:
 def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]:
     """The one of ``offered`` that the answer is, and an empty text; or ``None`` and what the answer is instead.
 
-    Accepted: the JSON asked for, or the bare name, whatever its case, quotes and separators. A name inside a sentence is
-    not: the sentence may say the opposite.
+    Accepted: the JSON asked for, or the bare name, whatever its case, quotes and separators, also after a thought. A name inside
+    a sentence is not: the sentence may say the opposite.
     """
-    stripped = answer.strip()
-    if "`" in stripped:
-        stripped = _FENCE.sub("", stripped)
+    stripped = _answer_of(answer)
     if not stripped:
-        return None, "gave an empty answer"
+        return None, "gave a thought and no answer" if answer.strip() else "gave an empty answer"
     said, beside = _said_in(stripped)
     if not said:
         return None, f'gave JSON without one name: "{shortened(stripped)}"'
@@ -45,6 +49,12 @@ def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]
         named = sorted({*named, *(shortened(text) for text in said if not _name_of(text, offered))})
         return None, f"named {len(named)} at once: {', '.join(named)}"
     return (said[0], "") if said[0] in offered else _nearly(whole(said[0])[:_LONGEST_ANSWER], offered)
+
+
+def _answer_of(text: str) -> str:
+    """Without thoughts, and without a fence of backticks around all of it."""
+    text = (without_thoughts(text) if "<" in text else text).strip()
+    return _FENCE.sub("", text).strip() if "`" in text else text
 
 
 def _name_of(text: str, offered: Collection[str]) -> str:
@@ -90,23 +100,15 @@ def _probability(tokens: Sequence[TokenProbability], span: tuple[int, int]) -> f
 def _name_spans(written: str, content: str) -> list[tuple[int, int]]:
     """Where the chosen name stands among the tokens, each time that it does: what ``read_choice`` reads. Tokens come as the model
     wrote them, with thoughts and the fence of backticks around JSON that a server takes out of the text."""
-    begin, end = _answer_in(written, content.strip())
-    answer = written[begin:end]
-    if not answer:
+    answer = _answer_of(content)
+    if not answer or answer not in written:
+        answer = _answer_of(written)
+    begin = written.rfind(answer)
+    if not answer or begin < 0:
         return []
     if answer[0] not in '{["':
-        return [] if "{" in answer else [(begin, end)]
+        return [] if "{" in answer else [(begin, begin + len(answer))]
     return [(begin + start, begin + stop) for start, stop in _said_at(answer)]
-
-
-def _answer_in(written: str, content: str) -> tuple[int, int]:
-    """Where the answer stands, without what is around it."""
-    at = written.rfind(content) if content else -1
-    begin, end = (at, at + len(content)) if at >= 0 else (0, len(written))
-    answer = written[begin:end]
-    inner = _FENCE.sub("", answer.strip()).strip()
-    begin += answer.find(inner)
-    return begin, begin + len(inner)
 
 
 def _said_at(answer: str) -> list[tuple[int, int]]:
@@ -152,8 +154,8 @@ class _Pairs(tuple[tuple[str, Any], ...]):
 
 
 def _said_in(text: str) -> tuple[list[str], list[str]]:
-    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text; the answer itself where
-    it is no JSON), and all other texts in it."""
+    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text, where that stands under a
+    name for a choice; the answer itself where it is no JSON), and all other texts in it."""
     try:
         value: Any = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -165,8 +167,8 @@ def _said_in(text: str) -> tuple[list[str], list[str]]:
     if said and not all(isinstance(each, str) for each in said):
         return [], texts
     if not said and isinstance(value, _Pairs):
-        said = [inner for _, inner in value if isinstance(inner, str)]
-        said = said if len(said) == 1 else []
+        found = [(key, inner) for key, inner in value if isinstance(inner, str)]
+        said = [found[0][1]] if len(found) == 1 and fold(found[0][0]).strip(_EDGES) in _CHOICES else []
     for each in said:
         texts.remove(each)
     return said, texts
