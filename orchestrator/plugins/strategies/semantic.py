@@ -111,7 +111,7 @@ class Weighing:
         name = ranked[0][1]
         raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
         fitted, refined = self.calibration.thresholds[USUAL], question.refined.get((NAME, ""))
-        sure = sureness(raw, fitted, self._confidence, refined, strict=False)
+        sure = sureness(raw, fitted, self._confidence, refined, strict=False).fitted_on(self.calibration.few)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         doubt = _doubt(ranked, sure)
         why = f"{doubt or sure.told(name)}{self._nearest(name, likeness)}"
@@ -293,7 +293,7 @@ def _notes(lesson: Lesson, left: int, encoder: str) -> list[str]:
         notes.append(f"{left} of {left + len(lesson.rows)} texts are not learned from: {MOST_ROWS} are the most")
     if lesson.ridge.share < MEANING_SHARE:
         notes.append(f"{encoder} knows few words of the examples: another language? Words count for more here")
-    if lesson.calibration.trials < ENOUGH_TRIALS:
-        few = f"only {lesson.calibration.trials} examples to fit the confidence on"
+    if lesson.calibration.few is not None:
+        few = f"only {lesson.calibration.few} examples to fit the confidence on"
         notes.append(f"{few}: mostly assumed, give at least {ENOUGH_TRIALS}")
     return notes
