@@ -47,7 +47,9 @@ async def test_a_stopped_server_is_found_out_though_every_caller_gives_up_early(
             result: Result = await desk.run(Request("hello", agent="clerk"))
             return result.served_by or (result.error or {}).get("kind", "")
 
-        states = lambda: {view.id: view.state for view in desk.planes.loop.snapshot()}  # noqa: E731 - a word for it
+        def states() -> dict[str, str]:
+            return {view.id: view.state for view in desk.planes.loop.snapshot()}
+
         well = await served_by()
         assert states()[well] == "ready"
         os.kill(first.process.pid, signal.SIGSTOP)
