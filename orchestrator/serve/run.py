@@ -23,6 +23,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.gate import Pass
 from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
@@ -47,7 +48,7 @@ SHARED: Final = (
         "elsewhere",
         "consents",
     ),
-    *("came", "started", "deadline", "history", "decisions"),
+    *("came", "started", "deadline", "history", "decisions", "place"),
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
 OWN: Final = (
@@ -104,6 +105,7 @@ class Run:
         "passage",
         "path",
         "paused",
+        "place",
         "pressure",
         "privacy",
         "queue_ms",
@@ -136,7 +138,6 @@ class Run:
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
         self.elsewhere: Elsewhere | None = None
-        self.epoch = 0
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
@@ -155,8 +156,9 @@ class Run:
         self.said: list[str] = []
         self.notes: list[str] = []
         self.paused = False
+        self.place: Pass | None = None
         self.foresees = False
-        self.keys = 0
+        self.epoch = self.keys = 0
         self.is_part = False
         self.parts: tuple[PartResult, ...] = ()
 
@@ -167,8 +169,7 @@ class Run:
         for name in SHARED:
             setattr(part, name, getattr(self, name))
         part.path, part.notes = list(self.path), list(self.notes)
-        part.until = self.deadline
-        part.is_part = True
+        part.until, part.is_part = self.deadline, True
         return part
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:
