@@ -34,8 +34,8 @@ class Gate(Places):
 
     @property
     def waiting(self) -> int:
-        """Those that wait for a place here."""
-        return len(self._line)
+        """Those that wait for a place: here for a function, in the scheduler's lines with a model."""
+        return len(self._line) + sum(self.waits)
 
     def shared_by(self, share: Callable[[Places], None]) -> None:
         """Whoever has calls that wait for places is told when one is free, and gives it away."""
