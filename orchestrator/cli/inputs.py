@@ -130,6 +130,19 @@ def compiled(options: argparse.Namespace, terminal: Terminal, name: str = "") ->
     return compilation
 
 
+def check_writable(path: str | None, option: str) -> None:
+    """Before work that takes long: raise ``UsageError`` where it is plain that ``write_out`` will not be able to write there."""
+    if path is None or path == "-":
+        return
+    folder = Path(path).parent
+    why = "" if folder.is_dir() else f"there is no folder {folder}"
+    place = path if os.path.lexists(path) else folder
+    if not why and (Path(path).is_dir() or not os.access(place, os.W_OK)):
+        why = "it is a folder" if Path(path).is_dir() else f"{place} may not be written"
+    if why:
+        raise UsageError(f"{path} cannot be written: {why}", cure=f"name another file with {option}")
+
+
 def write_out(text: str, path: str | None, terminal: Terminal, option: str = "-o") -> None:
     """To the file that the ``option`` names, else (and for ``-``) to stdout; ``UsageError`` where the file cannot be written."""
     if path is None or path == "-":

@@ -60,9 +60,13 @@ class Journals:
 
     # ---- figures -----------------------------------------------------------------------------------------------
 
-    def rerouted(self) -> int:
-        """Requests that a node did not answer as it should, and that went to another one."""
-        return len({run_of(one) for one in self.of("mesh.lost")})
+    def rerouted(self, asked: Sequence[Asked]) -> int:
+        """Requests of which a node was lost, and that another one answered."""
+        first: dict[str, str] = {}
+        for one in self.of("mesh.lost"):
+            first.setdefault(run_of(one), one.fields["node"])
+        ends = {one.request.id: one.result.node for one in asked if one.answered and one.result is not None}
+        return sum(run in ends and ends[run] != node for run, node in first.items())
 
     def worked_twice(self) -> int:
         """Requests that were answered more often than they were asked, by nodes that did not know of each other."""

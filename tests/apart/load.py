@@ -50,9 +50,10 @@ class Asked:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether its node was lost after a part of the answer had been passed on: then no other node may begin it anew."""
+        """Whether its node, or that node's lease, was lost after a part of the answer had been passed on: then nobody may begin it
+        anew."""
         error = self.result.error if self.result is not None else None
-        return bool(self.pieces and error and error["code"] == "ORC574")
+        return bool(self.pieces and error and error["code"] in ("ORC574", "ORC579"))
 
     @property
     def told(self) -> str:

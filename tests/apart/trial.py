@@ -13,7 +13,7 @@ from typing import Final
 from orchestrator.app.fleet.identity import FleetFolder
 from orchestrator.app.fleet.records import read_record
 from orchestrator.core.errors import OrchestratorError
-from tests.apart.journal import Journals
+from tests.apart.journal import EXCLUSIVE, Journals
 from tests.apart.load import NAME, Asked, Flow, Load, ask
 from tests.apart.machine import Machine
 
@@ -27,6 +27,8 @@ HOMES: Final = {
 STEADY_SECONDS: Final = 60.0
 QUIET: Final = 3.0
 """Seconds for which a fleet is asked before anything happens to it."""
+STILL: Final = 1.0
+"""Seconds in which a process that goes on finds out which of its requests are over."""
 _GLANCE: Final = 0.1
 
 
@@ -42,6 +44,7 @@ class Figures:
     rerouted: int = 0
     worked_twice: int = 0
     longest: float = 0.0
+    exclusive: float = 0.0
     out: float | None = None
     back: float | None = None
     home: float | None = None
@@ -58,6 +61,8 @@ class Trial:
     broke: float = 0.0
     healed: float = 0.0
     extra: list[Asked] = field(default_factory=list)
+    stopped: set[str] = field(default_factory=set)
+    """Nodes whose process is stopped from ``broke`` to ``healed``."""
 
     def breaks(self, what: Callable[[], object]) -> None:
         """Do it, and note when."""
@@ -85,6 +90,11 @@ class Trial:
         """How many seconds after the healing an agent, for which others stood in, was held by its own node again."""
         return self.journals().held_again(agent, node) - self.healed
 
+    def _stood_still(self, asked: Asked) -> bool:
+        """Whether the node that was asked stood still until the request's time was over: it is not there to answer anybody."""
+        ends = asked.at + (asked.request.timeout or 0.0)
+        return asked.node in self.stopped and self.broke <= ends <= self.healed + STILL
+
     def journals(self) -> Journals:
         """What the nodes have written since it began."""
         return Journals.read(self.machines.values(), self.began)
@@ -92,14 +102,17 @@ class Trial:
     def read(self, victim: str = "") -> list[str]:
         """Reckon the figures; what no fault excuses."""
         asked, figures, journals = self.load.asked, self.figures, self.journals()
-        counted = [one for one in asked if one.request.agent != "sole"]
-        cut_off = [one for one in counted if one.is_cut_off]
-        lost = [one for one in counted if not one.answered and not one.is_cut_off]
+        cut_off = [one for one in asked if one.is_cut_off]
+        still = [one for one in asked if not one.answered and self._stood_still(one)]
+        lost = [one for one in asked if not one.answered and not one.is_cut_off and one not in still]
         twice = journals.delivered_twice(asked)
-        figures.sent, figures.lost, figures.twice = len(counted), len(lost), len(twice)
+        figures.sent, figures.lost, figures.twice = len(asked) - len(still), len(lost), len(twice)
         figures.cut_off = len(cut_off)
-        figures.rerouted, figures.worked_twice = journals.rerouted(), journals.worked_twice()
-        figures.longest = max((one.ended - one.at for one in counted if one.answered), default=0.0)
+        figures.rerouted, figures.worked_twice = journals.rerouted(asked), journals.worked_twice()
+        shared = [one for one in asked if one.request.agent != EXCLUSIVE]
+        figures.longest = max((one.ended - one.at for one in shared if one.answered), default=0.0)
+        alone = [one for one in asked if one.request.agent == EXCLUSIVE]
+        figures.exclusive = max((one.ended - one.at for one in alone if one.answered), default=0.0)
         if victim:
             figures.out = journals.out_of_routing(asked, victim, (self.broke, self.healed))
         return [*(one.told for one in lost), *twice, *journals.wrong([*asked, *self.extra])]
@@ -177,6 +190,7 @@ def table_of(rows: Sequence[Figures]) -> str:
         "rerouted",
         "worked on twice",
         "longest answer",
+        "of the exclusive agent",
         "out of routing",
         "routed again",
         "adopted agents home",
@@ -184,7 +198,7 @@ def table_of(rows: Sequence[Figures]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for row in rows:
         counts = (row.sent, row.lost, row.cut_off, row.twice, row.rerouted, row.worked_twice)
-        seconds = (row.longest, row.out, row.back, row.home)
+        seconds = (row.longest, row.exclusive, row.out, row.back, row.home)
         cells = [row.fault, *map(str, counts), *("" if one is None else f"{one:.1f}" for one in seconds)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -225,6 +225,11 @@ WRONG = {
         "comes while the link between edge-1 and edge-2 is down",
         "after the first is over",
     ),
+    "a picture where no folder is": (
+        ("--plot", "none/fleet.svg"),
+        "there is no folder none",
+        "name another file with --plot",
+    ),
     "a picture that is none": (("--plot", "fleet.png"), "--plot fleet.png: what is drawn is SVG", "with .svg"),
     "no requests": (("--rps", "0"), "--rps 0 is no rate of requests", "--rps 20"),
     "a rate that is no number": (("--rps", "many"), "'many' is no rate", "orchestrator simulate --help"),

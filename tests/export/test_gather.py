@@ -80,6 +80,30 @@ def test_a_pattern_that_fits_nothing_below_the_folder_is_refused(pattern: str, s
         export_of("compose", tmp_path, f"deployment: {{type: single-device, {AGENT}}}\n", include=[pattern])
 
 
+def test_a_link_out_of_the_folder_carries_nothing(tmp_path: Path) -> None:
+    """Where a pattern finds one it is refused, where a part of the manifest leads through one it is told; a link within is a file
+    like others."""
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    (inside / "data").mkdir(parents=True)
+    outside.mkdir()
+    (outside / "secret.csv").write_text("name\nx\n")
+    (inside / "plain.csv").write_text("name\ny\n")
+    (inside / "data" / "near.csv").symlink_to(inside / "plain.csv")
+    plain = f"deployment: {{type: single-device, {AGENT}}}\n"
+    made = export_of("compose", inside, plain, include=["data/*.csv"])
+    assert "manifest/data/near.csv" in [page.name for page in made.pages]
+    (inside / "data" / "far.csv").symlink_to(outside / "secret.csv")
+    (inside / "folder").symlink_to(outside)
+    for pattern in ("data/*.csv", "folder/*"):
+        with pytest.raises(UsageError, match="is a link out of the folder"):
+            export_of("compose", inside, plain, include=[pattern])
+    tools = "[{name: one, use: database, path: data/far.csv}, {name: two, use: database, path: folder}]"
+    agents = "[{name: a, tools: [one, two], instructions: Help., reflex: [{say: hello}]}]"
+    made = export_of("compose", inside, f"deployment: {{type: single-device, tools: {tools}, agents: {agents}}}\n")
+    assert not [page.name for page in made.pages if page.name.endswith(".csv")]
+    assert f"tool.one reads {inside}/data/far.csv" in notes(made) and "tool.two reads " in notes(made)
+
+
 def test_the_modules_that_code_imports_go_with_it(tmp_path: Path) -> None:
     """By any way of importing, from packages too; not those that are installed, and a circle ends."""
     files = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -404,9 +405,12 @@ def simulate(seed: int, scale: Scale = Scale()) -> Outcome:
     begun = time.perf_counter()
     in_order()
     simulation = Simulation(seed, scale)
-    trio._core._run._r.seed(seed)
-    anyio.run(simulation.run, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
     journal = simulation.journal
+    trio._core._run._r.seed(seed)
+    try:
+        anyio.run(simulation.run, backend="trio", backend_options={"clock": MockClock(autojump_threshold=0)})
+    except Exception as error:  # noqa: BLE001 - whatever breaks in the code under test is a finding of this seed like any other
+        journal.wrong.extend(traceback.format_exception(error))
     ends = Counter(type(end).__name__ if not isinstance(end, str) else end for one in journal.asked for end in one.ends)
     wall = time.perf_counter() - begun
     wrong, faults = tuple(journal.wrong), tuple(journal.faults)

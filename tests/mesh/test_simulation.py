@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mesh.simulation import Scale, simulate, told
+from orchestrator.node.lease import Lease
+from tests.mesh.simulation import Scale, main, simulate, told
 
 SEEDS = 500
 AT_ONCE = 25
@@ -24,6 +25,22 @@ def test_fleets_of_fifty_nodes_and_two_hundred_agents_do(seed: int) -> None:
     """The same code, with heartbeats of all to all."""
     outcome = simulate(seed, LARGE)
     assert not outcome.wrong, told(outcome, LARGE)
+
+
+def test_a_seed_in_which_the_code_breaks_is_told_like_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that repeats it, and where it broke; the seeds after it are lived through all the same."""
+
+    def broken(*_: object) -> None:
+        raise KeyError("a bug of the control code")
+
+    # The fault has to be in the code under test, which has none of its own to show.
+    monkeypatch.setattr(Lease, "on_read", broken)
+    outcome = simulate(3)
+    assert outcome.wrong and "KeyError: 'a bug of the control code'" in told(outcome)
+    assert "again: python -m tests.mesh.simulation --seeds 3" in told(outcome)
+    assert main(["--seeds", "3-4"]) == 1
+    monkeypatch.undo()
+    assert simulate(3).wrong == ()
 
 
 def test_a_seed_gives_the_same_again() -> None:

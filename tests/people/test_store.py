@@ -249,13 +249,39 @@ def test_notices_rest_after_a_failure_and_go_with_the_verdict(stores: StateStore
 
 
 def test_old_ones_are_forgotten_with_their_notices(tmp_path: Path) -> None:
-    """The newest of each deployment stay; what waits is never forgotten."""
-    stores = open_stores(tmp_path / "few.db", StoreLimits(keep_approvals=3), now=Clock())
+    """The newest of each deployment stay, and those of the last week; what waits is never forgotten."""
+    clock = Clock()
+    stores = open_stores(tmp_path / "few.db", StoreLimits(keep_approvals=3), now=clock)
     stores.people.ask(asking(approval(0), channels=("webhook",)))
     for number in range(1, 6):
         stores.people.ask(asking(approval(number), channels=("webhook",)))
         stores.people.decide(f"apv_{number:04d}", ANSWER)
         stores.people.settle(f"apv_{number:04d}", END, "x", [])
     kept = [each.id for each in stores.people.newest("shop", 9, closed=True)]
-    assert kept == ["apv_0005", "apv_0004", "apv_0003", "apv_0000"]
+    assert kept == ["apv_0005", "apv_0004", "apv_0003", "apv_0002", "apv_0001", "apv_0000"]
+    clock.now += 7 * 86_400.0 + 1
+    stores.people.ask(asking(approval(6, expires=clock.now + 60), channels=("webhook",)))
+    stores.people.decide("apv_0006", ANSWER)
+    stores.people.settle("apv_0006", END, "x", [])
+    kept = [each.id for each in stores.people.newest("shop", 9, closed=True)]
+    assert kept == ["apv_0006", "apv_0005", "apv_0004", "apv_0000"]
+    stores.close()
+
+
+def test_an_answer_that_came_later_outlives_a_thousand_others(tmp_path: Path) -> None:
+    """Whoever asked was told to come back for it, and the requests of others are nothing to that."""
+    clock = Clock()
+    stores = open_stores(tmp_path / "busy.db", StoreLimits(keep_runs=5), now=clock)
+    asked = approval(1)
+    stores.people.ask(asking(asked))
+    stores.people.decide(asked.id, ANSWER)
+    stores.people.settle(asked.id, replace(END, id=asked.run), "x", [])
+    others = [replace(END, id=f"run_other_{number}") for number in range(40)]
+    stores.runs.keep(others, [""] * len(others))
+    found = stores.runs.find(asked.run)
+    assert found is not None and found["text"] == END.text
+    assert len(stores.runs.recent("shop", 99)) == 6
+    clock.now += 7 * 86_400.0 + 1
+    stores.runs.keep(others[:1], [""])
+    assert stores.runs.find(asked.run) is None
     stores.close()

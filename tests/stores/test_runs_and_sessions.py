@@ -41,7 +41,7 @@ def result(number: int, deployment: str = "clinic") -> Result:
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[StateStores]:
     ticks = count(1000)
-    limits = StoreLimits(keep_runs=5, keep_sessions=3, keep_turns=6)
+    limits = StoreLimits(keep_runs=5, keep_sessions=3, keep_turns=6, keep_seconds=60.0)
     opened = open_stores(tmp_path / "state.db", limits, now=lambda: float(next(ticks)))
     yield opened
     opened.close()
@@ -118,7 +118,7 @@ def test_only_the_newest_runs_of_each_deployment_are_kept(stores: StateStores) -
 
 
 def test_a_run_that_waits_is_kept_however_many_come_after_it(stores: StateStores) -> None:
-    """For a person or for its model; once it has its end, it goes as the others do."""
+    """For a person or for its model; once it has its end, it stays for the time that is left to come back for it."""
     asked, left = approval(91, deployment="clinic"), delivery(92, deployment="clinic")
     stores.people.ask(asking(asked))
     stores.outbox.defer(deferring(left))
@@ -129,8 +129,12 @@ def test_a_run_that_waits_is_kept_however_many_come_after_it(stores: StateStores
         ended = replace(result(number), approval=waiting)
         assert (stores.people if number == 91 else stores.outbox).settle(waiting, ended, "", ())
     assert [run["id"] for run in stores.runs.recent("clinic", 99)][:2] == ["run_0092", "run_0091"]
+    newest = [f"run_{n:04d}" for n in range(19, 14, -1)]
     stores.runs.keep([result(number) for number in range(10, 20)], [""] * 10)
-    assert [run["id"] for run in stores.runs.recent("clinic", 99)] == [f"run_{n:04d}" for n in range(19, 14, -1)]
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)] == [*newest, "run_0092", "run_0091"]
+    for _ in range(60):  # a second passes with each
+        stores.runs.keep([result(19)], [""])
+    assert [run["id"] for run in stores.runs.recent("clinic", 99)] == newest
 
 
 def test_a_run_that_is_stored_twice_stands_once(stores: StateStores) -> None:

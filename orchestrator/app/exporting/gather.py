@@ -149,10 +149,14 @@ class _Carrier:
             self._carry(part, path)
 
     def _carry(self, part: str, path: Path) -> None:
-        if not path.is_relative_to(self.root):
+        if not self._is_within(path):
             self._note_absent(part, str(path))
             return
         self.files[self._below(path)] = _content(path)
+
+    def _is_within(self, path: Path) -> bool:
+        """Whether a file lies below the root, also where links lead to it: what they lead to outside was not meant to be copied."""
+        return path.is_relative_to(self.root) and path.resolve().is_relative_to(self.root.resolve())
 
     def _note_absent(self, part: str, written: str) -> None:
         folder = f"{FILES}/{self._below(self._folder)}" if self._folder != self.root else FILES
@@ -166,6 +170,11 @@ class _Carrier:
         if not found:
             raise UsageError(f'--include "{pattern}" fits no file', cure=f"it counts from {self._folder}")
         for file in found:
+            if not self._is_within(file):
+                raise UsageError(
+                    f'--include "{pattern}": {self._below(file)} is a link out of the folder',
+                    cure="copy there what is to be carried along, or name files below the folder",
+                )
             self._carry("--include", file)
 
 

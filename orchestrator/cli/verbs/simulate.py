@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Final
 
-from orchestrator.cli.inputs import compiled, manifest_arguments, write_out
+from orchestrator.cli.inputs import check_writable, compiled, manifest_arguments, write_out
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import RunError, UsageError
 
@@ -72,6 +72,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Simulate and print; 5 where requests were lost."""
     if options.plot not in (None, "-") and not options.plot.casefold().endswith(".svg"):
         raise UsageError(f"--plot {options.plot}: what is drawn is SVG", cure="end the name with .svg")
+    check_writable(options.plot, "--plot")
     compilation = compiled(options, terminal)
     from orchestrator.app.simulation.order import Order, simulate
     from orchestrator.cli.view.simulated import as_json, shown
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.plot:
         from orchestrator.cli.view.simulated_plot import plot
 
-        write_out(plot(simulated), options.plot, terminal)
+        write_out(plot(simulated), options.plot, terminal, "--plot")
     return RunError.exit_code if simulated.figures.lost else 0
 
 

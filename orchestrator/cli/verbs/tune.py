@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from orchestrator.cli.inputs import compiled, manifest_arguments, write_out
+from orchestrator.cli.inputs import check_writable, compiled, manifest_arguments, write_out
 from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
@@ -65,6 +65,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.routing.tune import Wish
     from orchestrator.cli.view.tuned import Told, as_json, shown
 
+    check_writable(options.plot, "--plot")
     wish = Wish(_share(options.target), options.seed, options.router)
     cases = read_cases(options.cases)
     compilation = compiled(options, terminal)

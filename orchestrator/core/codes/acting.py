@@ -98,7 +98,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC440",
         "no such approval",
-        "Nothing of this id waits or waited for a person; what is done is forgotten after the newest thousand.",
+        "Nothing of this id waits or waited for a person; what is done is forgotten after a week, but for the newest thousand.",
         "See `orchestrator approvals list --all`.",
     ),
     Code(

@@ -15,7 +15,7 @@ from orchestrator.core.request import Result
 from orchestrator.plugins.stores.approval_rows import COLUMNS, insert, read
 from orchestrator.plugins.stores.notices import SqliteNotices, put_notices
 from orchestrator.plugins.stores.statefile import StateFile
-from orchestrator.plugins.stores.waiting import Stories, close_waiting, forget_old
+from orchestrator.plugins.stores.waiting import Stories, close_waiting
 from orchestrator.ports.people import Asking
 
 declare("people.before-ask", "people.in-ask", "people.asked", "people.in-verdict", "people.decided")
@@ -101,7 +101,7 @@ class SqliteApprovals(SqliteNotices):
             self._stories.keep_run(connection, result, text)
             restricted = "restricted" in (found.data_class, result.data_class)
             self._stories.say(connection, (found.deployment, found.session), said, restricted=restricted)
-            forget_old(connection, "approval", found.deployment, self._stories.keep.approvals)
+            self._stories.forget_old(connection, "approval", found.deployment)
             failpoint("people.in-settle")
         failpoint("people.settled")
         return True

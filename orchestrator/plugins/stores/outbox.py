@@ -13,7 +13,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.statefile import StateFile
-from orchestrator.plugins.stores.waiting import Stories, close_waiting, forget_old
+from orchestrator.plugins.stores.waiting import Stories, close_waiting
 from orchestrator.ports.outbox import AuditEntry, Deferring
 
 declare("outbox.before-defer", "outbox.in-defer", "outbox.deferred", "outbox.in-begin", "outbox.begun")
@@ -97,7 +97,7 @@ class SqliteOutbox:
             self._stories.keep_run(connection, result, text)
             restricted = "restricted" in (found.data_class, result.data_class)
             self._stories.say(connection, (found.deployment, found.session), said, restricted=restricted)
-            if forget_old(connection, "delivery", found.deployment, self._stories.keep.approvals):
+            if self._stories.forget_old(connection, "delivery", found.deployment):
                 connection.execute("DELETE FROM audit WHERE subject NOT IN (SELECT id FROM delivery)")
             failpoint("outbox.in-settle")
         failpoint("outbox.settled")

@@ -20,10 +20,13 @@ declare("store.before-keep", "store.after-keep")
 _COLUMNS: Final = "finished, text, result"
 _FORGET: Final = """DELETE FROM run WHERE deployment = ?1
     AND seq <= (SELECT seq FROM run WHERE deployment = ?1 ORDER BY seq DESC LIMIT 1 OFFSET ?2)
+    AND kept_until < ?3
     AND id NOT IN (SELECT coalesce(json_extract(asked, '$.run'), '') FROM approval WHERE delivered IS NULL
         UNION ALL SELECT coalesce(json_extract(told, '$.run'), '') FROM delivery WHERE delivered IS NULL)"""
-"""A run that waits stays: its caller was told to ask for it."""
-Row = tuple[str, str, float, str, str]
+"""A run that waits stays, and one that has waited stays for a time: its caller was told to ask for it."""
+_PUT: Final = """INSERT OR REPLACE INTO run (id, deployment, finished, text, result, kept_until)
+    VALUES (?1, ?2, ?3, ?4, ?5, max(?6, coalesce((SELECT kept_until FROM run WHERE id = ?1), 0)))"""
+Row = tuple[str, str, float, str, str, float]
 
 
 class SqliteRuns:
@@ -46,7 +49,7 @@ class SqliteRuns:
             for each, text in zip(results, texts, strict=True):
                 if each.status != "waiting" or not _is_there(connection, each.id):
                     rows.append(run_row(each, text, finished, self._redact))
-            put_runs(connection, rows, self._keep_runs)
+            put_runs(connection, rows, self._keep_runs, finished)
         failpoint("store.after-keep")
 
     def find(self, run: str) -> Mapping[str, Any] | None:
@@ -68,18 +71,17 @@ class SqliteRuns:
         self._file.close()
 
 
-def run_row(result: Result, text: str, finished: float, redact: Redact) -> Row:
-    """A run as it is stored."""
-    return result.id, result.deployment, finished, whole(redact(text)), _as_text(result, redact)
+def run_row(result: Result, text: str, finished: float, redact: Redact, kept_until: float = 0.0) -> Row:
+    """A run as it is stored; ``kept_until`` is when it may be forgotten first (seconds since 1970)."""
+    return result.id, result.deployment, finished, whole(redact(text)), _as_text(result, redact), kept_until
 
 
-def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int) -> None:
-    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment and does not wait."""
-    connection.executemany(
-        "INSERT OR REPLACE INTO run (id, deployment, finished, text, result) VALUES (?, ?, ?, ?, ?)", rows
-    )
+def put_runs(connection: sqlite3.Connection, rows: Sequence[Row], keep_runs: int, now: float) -> None:
+    """Store runs within a transaction, and forget what is beyond the newest ``keep_runs`` of each deployment, does not wait, and
+    may be forgotten ``now``."""
+    connection.executemany(_PUT, rows)
     for deployment in {row[1] for row in rows}:
-        connection.execute(_FORGET, (deployment, keep_runs))
+        connection.execute(_FORGET, (deployment, keep_runs, now))
 
 
 def _is_there(connection: sqlite3.Connection, run: str) -> bool:

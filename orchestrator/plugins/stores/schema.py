@@ -94,6 +94,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "CREATE TABLE receipt (key TEXT PRIMARY KEY, deployment TEXT NOT NULL, at REAL NOT NULL, result TEXT NOT NULL)",
         "CREATE INDEX receipt_by_time ON receipt (at)",
     ),
+    ("ALTER TABLE run ADD COLUMN kept_until REAL NOT NULL DEFAULT 0",),
 )
 """A released step is never changed: a later version adds one. ``PRAGMA user_version`` counts those that were taken."""
 

@@ -35,12 +35,14 @@ from orchestrator.plugins.stores.waiting import Keep, Stories
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """How much is kept: runs, sessions, approvals and deliveries of a deployment, messages of a session."""
+    """How much is kept: runs, sessions, approvals and deliveries of a deployment, messages of a session; for how many seconds at
+    least what was waited for."""
 
     keep_runs: int = 1000
     keep_sessions: int = 1000
     keep_turns: int = KEEP_TURNS
     keep_approvals: int = 1000
+    keep_seconds: float = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def open_stores(
         runs = SqliteRuns(file(), limits.keep_runs, now, redact)
         # A turn is written on the way of a request, where a flush of the disk would be felt; the last one may be lost.
         sessions = SqliteSessions(file("NORMAL"), limits.keep_turns, limits.keep_sessions, now)
-        stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals), now, redact)
+        stories = Stories(sessions, Keep(limits.keep_runs, limits.keep_approvals, limits.keep_seconds), now, redact)
         people, outbox = SqliteApprovals(file(), stories), SqliteOutbox(file(), stories)
         outcomes, spending = SqliteOutcomes(file(), now), SqliteSpending(file())
         effects = SqliteEffects(file(), now)

@@ -22,10 +22,12 @@ _CLOSE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """How many are kept of each deployment: runs, approvals and deliveries that are done."""
+    """How many are kept of each deployment: runs, approvals and deliveries that are done; of these, and of the runs that waited
+    for them, also all that were done within so many ``seconds``: whoever asked was told to come back for the answer."""
 
     runs: int = 1_000
     approvals: int = 1_000
+    seconds: float = 7 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,19 @@ class Stories:
     redact: Redact
 
     def keep_run(self, connection: sqlite3.Connection, result: Result, text: str) -> None:
-        """Keep a run in the history."""
-        put_runs(connection, [run_row(result, text, self.now(), self.redact)], self.keep.runs)
+        """Keep a run that waited in the history."""
+        now = self.now()
+        row = run_row(result, text, now, self.redact, now + self.keep.seconds)
+        put_runs(connection, [row], self.keep.runs, now)
+
+    def forget_old(self, connection: sqlite3.Connection, table: str, deployment: str) -> bool:
+        """Forget what of a deployment is done, beyond the newest, and old; whether there was some."""
+        gone = connection.execute(
+            f"DELETE FROM {table} WHERE deployment = ?1 AND delivered < ?3 AND seq <= (SELECT seq FROM {table} "  # noqa: S608 - our own tables
+            "WHERE deployment = ?1 AND delivered IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
+            (deployment, self.keep.approvals, self.now() - self.keep.seconds),
+        )
+        return gone.rowcount > 0
 
     def say(
         self,
@@ -57,13 +70,3 @@ class Stories:
 def close_waiting(connection: sqlite3.Connection, waiting: str, now: float) -> bool:
     """Its run has its end, or waits for something else now: what it needed to go on is forgotten. ``False`` where that was so."""
     return any(connection.execute(sql, (now, waiting)).rowcount > 0 for sql in _CLOSE)
-
-
-def forget_old(connection: sqlite3.Connection, table: str, deployment: str, keep: int) -> bool:
-    """Forget what is done beyond the newest ``keep`` of a deployment; whether there was some."""
-    gone = connection.execute(
-        f"DELETE FROM {table} WHERE deployment = ?1 AND delivered IS NOT NULL AND seq <= (SELECT seq FROM {table} "  # noqa: S608 - our own tables
-        "WHERE deployment = ?1 AND delivered IS NOT NULL ORDER BY seq DESC LIMIT 1 OFFSET ?2)",
-        (deployment, keep),
-    )
-    return gone.rowcount > 0
