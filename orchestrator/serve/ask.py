@@ -17,6 +17,7 @@ from orchestrator.serve.asked import Asked, Learn
 from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.outbound import Closed, Customs
+from orchestrator.serve.places import Place
 from orchestrator.serve.steps.window import too_long, window_of
 
 GRACE: Final = 0.5
@@ -72,6 +73,7 @@ class Ask:
     ``calls`` are other calls for those of the candidates whose model is asked in another way.
     ``pause`` is how many seconds, from when it is asked, it waits for a server that says that it is busy or takes no more calls
     for a while: less than its deadline where its request may be kept instead.
+    ``place`` is its request's.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
@@ -86,6 +88,7 @@ class Ask:
     next: tuple[str, ...] | None = None
     calls: Mapping[str, ChatCall] | None = None
     customs: Customs | None = None
+    place: Place | None = None
     pause: float = inf
 
 
