@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.app.probing import Outcome
 from orchestrator.cli.view.applied import shown_applied
 from orchestrator.cli.view.checkup import shown_checkup
 from orchestrator.cli.view.columns import columns, width
 from orchestrator.cli.view.live import _Picture, live_progress
 from orchestrator.cli.view.log import log_line
 from orchestrator.cli.view.moments import ago
+from orchestrator.cli.view.probed import shown_probes
 from orchestrator.cli.view.progress import progress, step_line
 from orchestrator.cli.view.result import story, tell_way
 from orchestrator.cli.view.status import shown_status
@@ -23,6 +25,8 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.event import Event
 from orchestrator.core.request import Decision, Result, StepRecord
 from orchestrator.plan.diff import diff
+from orchestrator.ports.probe import Probed
+from orchestrator.ports.provider import Identity, ServedModel
 from tests.cli.commands import ROOT, Screen, golden, here
 from tests.plan.parts import kiosk, state
 
@@ -352,6 +356,18 @@ def test_a_terminal_obeys_nothing_that_a_model_said() -> None:
             kept.write(piece)
         assert shown.stdout.getvalue() == SHOWN  # type: ignore[attr-defined] # a StringIO in these tests
         assert kept.stdout.getvalue() == NASTY  # type: ignore[attr-defined] # a StringIO in these tests
+
+
+def test_what_a_server_calls_itself_and_its_models_is_one_line_of_a_probe() -> None:
+    """Wherever it is written: neither a row is torn nor a terminal steered, or its text turned round."""
+    model, notes = ServedModel("a\nb\x1b[31m"), ("old\u202e\nfound",)
+    identity = Identity("vllm", "http://h:1", "1\t2", notes=notes)
+    text = shown_probes(Outcome((Probed(identity, model, {}),), {}), _terminal())
+    assert text.splitlines() == [
+        "vllm 1␉2 at http://h:1, a␊b␛[31m",
+        "  note: old\\u202e␊found",
+        "  its provider cannot be probed",
+    ]
 
 
 def test_a_line_of_our_own_keeps_its_colours_only() -> None:
