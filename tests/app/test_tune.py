@@ -98,15 +98,21 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.anyio
-async def test_a_lower_target_loses_no_proposal_that_keeps_to_it() -> None:
-    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not."""
+async def test_a_lower_target_loses_no_proposal_that_keeps_to_it(tmp_path: Path) -> None:
+    """With these halves the boldest setting that the search finds for one of the targets misses it on the other half. Words alone,
+    and too careful ones: what they take from a model that nobody asked is no gain."""
     folder = Path(__file__).parents[2] / "examples" / "mixed-office"
-    bench = Bench(compile_files([str(folder / "office.yaml")], environment={}).blueprint, no_encoder, clock)
+    words = anyio.Path(tmp_path / "words.yaml")
+    await words.write_text(
+        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 98%}]}\n"
+    )
+    files = [str(folder / "office.yaml"), str(words)]
+    bench = Bench(compile_files(files, environment={}).blueprint, no_encoder, clock)
     cases = read_cases(str(folder / "requests.jsonl"))
     right: list[int] = []
     notes: list[str] = []
-    for target in (0.95, 0.93, 0.9, 0.85, 0.8, 0.7):
-        (front,), _ = await tune(bench, cases, Wish(target))
+    for target in (0.9, 0.87, 0.85, 0.8, 0.7):
+        (front,), _ = await tune(bench, cases, Wish(target, seed=3))
         assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
         share = front.proposed_measured.figures.kept_right
         assert (share.value or 0) >= target
@@ -142,6 +148,19 @@ async def test_a_target_that_nothing_reaches_is_told(tmp_path: Path) -> None:
 async def test_too_few_cases_are_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="39 cases that it answers are too few: 40 are needed for 95%"):
         await tuned(tmp_path, SHOP, [case for case in CASES if case.wanted][:39], Wish(0.95))
+
+
+@pytest.mark.anyio
+async def test_requests_that_a_log_repeats_are_no_more_than_one(tmp_path: Path) -> None:
+    """Else they would be measured on what was proposed from them."""
+    six = [case for case in CASES if case.wanted][:60:10]
+    with pytest.raises(UsageError, match=r"6 cases that it answers are too few.*174 cases repeat the text of another"):
+        await tuned(tmp_path, SHOP, six * 30, Wish(0.9))
+    again, _ = await tuned(tmp_path, SHOP, [*CASES, *CASES[:7]], Wish(0.9))
+    once, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    assert again["front"].notes == ("7 cases repeat the text of another: each text counts once", *once["front"].notes)
+    tried = [[each.id for each in found["front"].now_measured.figures.tried] for found in (again, once)]
+    assert tried[0] == tried[1]
 
 
 @pytest.mark.anyio

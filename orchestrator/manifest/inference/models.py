@@ -13,6 +13,7 @@ from orchestrator.manifest.zone import zone_of
 
 ROUTING: Final = "routing"
 _EMBEDDING: Final = frozenset({"embedding", "embeddings"})
+_VECTORS: Final = ("embeddings",)
 _ASKING: Final = ("intent", "cascade")
 """Strategies that may ask a model."""
 
@@ -25,6 +26,7 @@ def settle_models(draft: Draft) -> None:
     draft.written_tasks = {alias for alias, model in draft.models.items() if model.tasks}
     for alias, model in draft.models.items():
         draft.models[alias] = _with_tasks(draft, model)
+    _settle_encoders(draft)
     _settle_fallback(draft)
 
 
@@ -49,6 +51,28 @@ def _with_tasks(draft: Draft, model: ModelEntry) -> ModelEntry:
         return model
     draft.infer(f"model.{model.alias}", "tasks", row["tasks"], "from the catalogue")
     return model.model_copy(update={"tasks": list(row["tasks"])})
+
+
+def _settle_encoders(draft: Draft) -> None:
+    """A model that is named as an encoder and as nothing else makes vectors: nobody is to ask it for words. What one is for that the
+    catalogue knows, that has tasks, or that is somebody's model too, is known better."""
+    asked = set(_named(draft))
+    for agent in draft.agents.values():
+        model = draft.models.get(agent.encoder or "")
+        if model is None or model.alias in asked or model.tasks or model.primary or model.secondary:
+            continue
+        if find_model(model.alias) is None:
+            draft.models[model.alias] = model.model_copy(update={"tasks": list(_VECTORS)})
+            draft.infer(f"model.{model.alias}", "tasks", list(_VECTORS), f"{agent.name} names it as its encoder alone")
+
+
+def _named(draft: Draft) -> Iterator[str]:
+    """The models that are named to answer."""
+    for agent in draft.agents.values():
+        yield from aliases(agent)
+        yield from (item.judge.model for item in agent.escalate_when if not isinstance(item, str) and item.judge)
+    for model in draft.models.values():
+        yield from model.fallback
 
 
 def _settle_fallback(draft: Draft) -> None:
