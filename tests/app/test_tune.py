@@ -99,27 +99,27 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 @pytest.mark.anyio
 async def test_a_lower_target_loses_no_proposal_that_keeps_to_it(tmp_path: Path) -> None:
-    """With these halves the boldest setting that the search finds for one of the targets misses it on the other half. Words alone,
+    """With these halves the boldest settings that the search finds for two of the targets miss it on the other half. Words alone,
     and too careful ones: what they take from a model that nobody asked is no gain."""
     folder = Path(__file__).parents[2] / "examples" / "mixed-office"
     words = anyio.Path(tmp_path / "words.yaml")
     await words.write_text(
-        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 98%}]}\n"
+        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 99.9%}]}\n"
     )
     files = [str(folder / "office.yaml"), str(words)]
     bench = Bench(compile_files(files, environment={}).blueprint, no_encoder, clock)
     cases = read_cases(str(folder / "requests.jsonl"))
     right: list[int] = []
     notes: list[str] = []
-    for target in (0.9, 0.87, 0.85, 0.8, 0.7):
-        (front,), _ = await tune(bench, cases, Wish(target, seed=3))
+    for target in (0.95, 0.93, 0.9, 0.85, 0.8):
+        (front,), _ = await tune(bench, cases, Wish(target, seed=4))
         assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
         share = front.proposed_measured.figures.kept_right
         assert (share.value or 0) >= target
         right.append(front.proposed_measured.figures.decided_right.right)
         notes += front.notes
     assert right == sorted(right)
-    assert "a bolder setting of the search misses the target on the requests that it is measured on" in notes
+    assert any("the target on the requests that it is measured on" in note for note in notes)
 
 
 @pytest.mark.anyio

@@ -173,9 +173,27 @@ async def test_of_many_agents_a_model_is_shown_those_that_the_encoder_puts_first
     assert offered[-1] == "none"
 
 
-def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: LocalEncoder) -> None:
-    text = "where is my parcel order " * 1_000
-    assert fitted(encoder).decide_now(RouteQuestion(text)).why.endswith("read the first 4,000 of 25,000 characters")
+def test_what_the_encoder_read_of_a_long_request_is_told(encoder: LocalEncoder) -> None:
+    """Its window is 96 tokens, 94 words here; a short one is read as a whole."""
+    decide = fitted(encoder).decide_now
+    long = decide(RouteQuestion("where is my parcel order " * 1_000))
+    assert long.choice is not None
+    assert long.why.endswith(f"{encoder.name} read the first 468 of 25,000 characters")
+    assert long.notes == (
+        f"semantic chose by a part of the request: {encoder.name} read the first 468 of 25,000 characters",
+    )
+    short = decide(RouteQuestion("where is my parcel order"))
+    assert (short.choice, short.notes) == (long.choice, ()) and "read the first" not in short.why
+
+
+def test_a_long_request_whose_end_is_for_another_is_nobodys(encoder: LocalEncoder) -> None:
+    """What is asked for may stand behind a greeting that the encoder's window ends in."""
+    decide = fitted(encoder, confidence=0.5).decide_now
+    one, other = "where is my parcel order " * 20, "the invoice is wrong, refund my money " * 20
+    assert (decide(RouteQuestion(one)).choice, decide(RouteQuestion(other)).choice) == ("orders", "billing")
+    both = decide(RouteQuestion(one + other))
+    assert both.choice is None and "; but its end is for billing: billing, " in both.why
+    assert both.notes == ()
 
 
 def test_it_tells_from_which_confidence_it_decides(encoder: LocalEncoder) -> None:

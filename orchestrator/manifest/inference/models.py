@@ -54,8 +54,8 @@ def _with_tasks(draft: Draft, model: ModelEntry) -> ModelEntry:
 
 
 def _settle_encoders(draft: Draft) -> None:
-    """A model that is named as an encoder and as nothing else makes vectors: nobody is to ask it for words. What one is for that the
-    catalogue knows, that has tasks, or that is somebody's model too, is known better."""
+    """A model that is named as an encoder and as nothing else makes vectors: nobody is to ask it for words. What one is for that
+    the catalogue knows, that has tasks, or that is somebody's model too, is known better."""
     asked = set(_named(draft))
     for agent in draft.agents.values():
         model = draft.models.get(agent.encoder or "")

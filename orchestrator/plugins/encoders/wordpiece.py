@@ -6,6 +6,7 @@ and where ``lower`` case is folded and accents are dropped.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ UNKNOWN: Final = "[UNK]"
 FIRST: Final = "[CLS]"
 LAST: Final = "[SEP]"
 _LONGEST_WORD: Final = 100
+_WRITTEN: Final = re.compile(r"\S+")
 _REMEMBERED: Final = 5_000
 _CHINESE: Final = (
     (0x4E00, 0x9FFF),
@@ -50,6 +52,19 @@ class WordPiece:
             if len(found) >= most - 1:
                 break
         return [*found[: most - 1], self._last]
+
+    def read_of(self, text: str, most: int) -> int:
+        """After how many characters ``most`` numbers are full; the length of a text that fits. A cut word counts."""
+        left = most - 2
+        if len(text) <= left:  # no sign has more than one number
+            return len(text)
+        end = 0
+        for word in _WRITTEN.finditer(text):
+            if left <= 0:
+                return end
+            left -= sum(len(self._pieces(piece)) for piece in self._words(word[0]))
+            end = word.end()
+        return end if left < 0 else len(text)
 
     def known_share(self, texts: Iterable[str]) -> float:
         """Which share of the words of some texts stand in the vocabulary as one piece; 1 of no words."""

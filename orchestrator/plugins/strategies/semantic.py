@@ -88,10 +88,7 @@ class Weighing:
 
     def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion) -> Decision:
         scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
-        decision, length = self._weigh(self._ranked(scores.tolist()), question, likeness), len(question.text)
-        if length <= LONGEST_TEXT:
-            return decision
-        return replace(decision, why=f"{decision.why}; read the first {LONGEST_TEXT:,} of {length:,} characters")
+        return self._weigh(self._ranked(scores.tolist()), question, likeness)
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         scores = self._lesson.unseen.scores(question.text, of, whole=whole)
@@ -151,7 +148,24 @@ class Semantic(Weighing, Instant):
 
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
-        return self._plainly(text) or self._judged(text, self._encoder.encode(text), question)
+        plain = self._plainly(text)
+        if plain is not None:
+            return _with_what_was_read(plain, question.text, len(text))
+        found, read = self._judged(text, self._encoder.encode(text), question), self._encoder.read_of(text)
+        if read == len(text):
+            return _with_what_was_read(found, question.text, read)
+        found = self._with_its_end(found, text[read:][-read:], question)
+        return _with_what_was_read(found, question.text, read, self._encoder.name)
+
+    def _with_its_end(self, found: Decision, end: str, question: RouteQuestion) -> Decision:
+        """The same, but nobody where the end, which the encoder did not read, is surely for another: what is asked for may stand
+        there, behind a greeting or a story."""
+        if found.choice is None or not words_of(end):
+            return found
+        other = self._judged(end, self._encoder.encode(end), question)
+        if other.choice in (None, found.choice):
+            return found
+        return replace(found, choice=None, why=f"{found.why}; but its end is for {other.choice}: {other.why}")
 
 
 class DistantSemantic(Weighing):
@@ -179,7 +193,20 @@ class DistantSemantic(Weighing):
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
             note = f"{why} The router learns again by itself"
             return Decision(NAME, None, why=note, notes=(note,))
-        return self._judged(text, unit(vector), question)
+        return _with_what_was_read(self._judged(text, unit(vector), question), question.text, len(text))
+
+
+def _with_what_was_read(decision: Decision, text: str, read: int, encoder: str = "") -> Decision:
+    """The same, with how much of the text it goes by: the first ``read`` characters, or of them the ``encoder`` that is named, and
+    what counts of words the first :data:`LONGEST_TEXT`."""
+    if read == len(text):
+        return decision
+    cut = f"read the first {read:,} of {len(text):,} characters"
+    if not encoder:
+        return replace(decision, why=f"{decision.why}; {cut}")
+    told = f"{encoder} {cut}"
+    notes = (*decision.notes, f"{NAME} chose by a part of the request: {told}") if decision.choice else decision.notes
+    return replace(decision, why=f"{decision.why}; {told}", notes=notes)
 
 
 class NothingLearned(Instant):
