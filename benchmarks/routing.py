@@ -57,7 +57,7 @@ class Remembering:
         return self._known[text]
 
     def read_of(self, text: str) -> int:
-        """Of its window."""
+        """How many characters of the text are read."""
         return self.inner.read_of(text)
 
     def known_share(self, texts: Sequence[str]) -> float:

@@ -22,7 +22,7 @@ class Encoder(Protocol):
         ...
 
     def read_of(self, text: str) -> int:
-        """How many characters of a text, from its beginning, fit into its window: all of them for most."""
+        """How many characters of the text are read, from its beginning."""
         ...
 
     def known_share(self, texts: Sequence[str]) -> float:

@@ -49,12 +49,31 @@ def test_the_same_for_less_is_better() -> None:
 @pytest.mark.parametrize(
     ("now", "then", "missed", "better", "why"),
     [
-        ("rr" + "?" * 9, "rr" + "r" * 9, False, False, "9 of the 9 requests that it takes from the model"),
-        ("r" + "?" * 30, "r" + "r" * 30, False, True, "cheaper, with 0 calls to a model and not 30: 30 of the 30"),
+        (
+            "rr" + "?" * 9,
+            "rr" + "r" * 9,
+            False,
+            False,
+            "9 of the 9 requests that it takes from the model are right without it [70.1%, 100.0%]",
+        ),
+        (
+            "r" + "?" * 30,
+            "r" + "r" * 30,
+            False,
+            False,
+            "with 0 calls to a model and not 30 it would be cheaper, and 30 of the 30",
+        ),
         ("r" + "?" * 60, "r" + "r" * 59 + "w", False, False, "59 of the 60"),
         ("r???", "rr--", False, False, "1 of the 3 requests that it takes from the model"),
         ("rr??", "rr??", False, False, "takes none from the model"),
         ("rwwwww", "rrrrrr", False, True, "5 requests more are decided rightly"),
+        (
+            "rwwwww?",
+            "rrrrrrr",
+            False,
+            True,
+            "; 1 are taken from the model, which was not asked, and 1 of these are right",
+        ),
         ("wwwww????", "rrrrrwwww", False, False, "5 requests more are decided rightly and 4 fewer"),
         (
             "rwwwww",

@@ -173,17 +173,20 @@ async def test_of_many_agents_a_model_is_shown_those_that_the_encoder_puts_first
     assert offered[-1] == "none"
 
 
-def test_what_the_encoder_read_of_a_long_request_is_told(encoder: LocalEncoder) -> None:
-    """Its window is 96 tokens, 94 words here; a short one is read as a whole."""
+def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: LocalEncoder) -> None:
+    text = "where is my parcel order " * 1_000
+    assert fitted(encoder).decide_now(RouteQuestion(text)).why.endswith("read the first 469 of 25,000 characters")
+    assert encoder.read_of(text) == 469 and encoder.read_of(text[:469]) == 469
+    assert fitted(encoder).decide_now(RouteQuestion(text[:471])).why.endswith("read the first 469 of 471 characters")
+    for short in (text[:469], text[:90], "where is my order"):
+        assert "characters" not in fitted(encoder).decide_now(RouteQuestion(short)).why
+
+
+def test_a_choice_by_the_beginning_of_a_long_request_is_noted(encoder: LocalEncoder) -> None:
     decide = fitted(encoder).decide_now
-    long = decide(RouteQuestion("where is my parcel order " * 1_000))
-    assert long.choice is not None
-    assert long.why.endswith(f"{encoder.name} read the first 468 of 25,000 characters")
-    assert long.notes == (
-        f"semantic chose by a part of the request: {encoder.name} read the first 468 of 25,000 characters",
-    )
-    short = decide(RouteQuestion("where is my parcel order"))
-    assert (short.choice, short.notes) == (long.choice, ()) and "read the first" not in short.why
+    long, short = decide(RouteQuestion("where is my parcel order " * 1_000)), decide(RouteQuestion("where is my order"))
+    assert (long.choice, short.choice, short.notes) == ("orders", "orders", ())
+    assert long.notes == ("semantic chose by a part of the request: the first 469 of 25,000 characters",)
 
 
 def test_a_long_request_whose_end_is_for_another_is_nobodys(encoder: LocalEncoder) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.app.routing.figures import Figures, Share, wilson
-from orchestrator.app.routing.search import CHANCE, CHEAPER, FOUR_OF_FIVE, by_chance
+from orchestrator.app.routing.figures import Figures, Share
+from orchestrator.app.routing.search import CHANCE, CHEAPER, by_chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,16 @@ def compare(now: Measured, then: Measured, target: float, *, missed: bool) -> Co
     avoided, added = _changed(now, then)
     if missed:
         why = f"{avoided} wrong decisions fewer and {added} more"
-        return _beyond_chance(avoided, added, why, f"{_more_asked(now, then)}{_reach(then, target)}")
+        return _beyond_chance(avoided, added, why, f"{_of_the_model(now, then)}{_reach(then, target)}")
     gained, lost = _gains(now, then)
     why = f"{gained} requests more are decided rightly and {lost} fewer"
-    share = then.figures.kept_right
+    share = then.figures.decided_right
     if gained > lost and share.value is not None and share.value < target:
         return Comparison(False, f"{why}, but of what is decided only {share.right} of {share.of} are right")
     if gained > lost:
-        return _beyond_chance(gained, lost, why, _more_asked(now, then))
+        return _beyond_chance(gained, lost, why, _of_the_model(now, then))
     if any(now.unheard):
-        return _in_its_place(now, then, target)
+        return _in_its_place(now, then)
     cheaper = _cheaper(now, then)
     if cheaper and not lost and added <= avoided:
         return Comparison(True, f"it decides as well, {cheaper}")
@@ -77,27 +77,23 @@ def _p(chance: float, digits: int) -> str:
 
 
 def _reach(then: Measured, target: float) -> str:
-    share = then.figures.kept_right
+    share = then.figures.decided_right
     if share.value is None or share.value >= target:
         return ""
     return f"; the target is not reached all the same: {share.right} of {share.of} are right"
 
 
-def _in_its_place(now: Measured, then: Measured, target: float) -> Comparison:
-    """``then`` decides itself what ``now`` asks a model about that was not heard. That is no gain; it may be the cheaper way, where
-    it is right so often that the target is kept, and no request is the worse for it whatever the model would have said."""
+def _in_its_place(now: Measured, then: Measured) -> Comparison:
+    """``then`` decides itself what ``now`` asks a model about that was not heard: cheaper, and no gain that anybody knows of."""
     taken = _taken(now, then)
     if not taken.of:
         return Comparison(False, "it decides no request better, and takes none from the model")
-    told = f"{taken.right} of the {taken.of} requests that it takes from the model are decided rightly without it"
-    worse = _gains(now, then)[1] or _changed(now, then)[1] > _changed(now, then)[0]
-    if worse or wilson(taken.right, taken.of, FOUR_OF_FIVE)[0] < target:
-        return Comparison(
-            False, f"{told}; the model was not asked, and may decide more of them rightly (--ask asks it)"
-        )
-    calls = f"with {then.calls} calls to a model and not {now.calls}"
     low, high = taken.interval
-    return Comparison(True, f"it is cheaper, {calls}: {told} [{low:.1%}, {high:.1%}]; no request is decided better")
+    told = f"{taken.right} of the {taken.of} requests that it takes from the model are right without it [{low:.1%}, {high:.1%}]"
+    calls = f"with {then.calls} calls to a model and not {now.calls} it would be cheaper"
+    return Comparison(
+        False, f"{calls}, and {told}; whether the model decides more of them rightly nobody knows without --ask"
+    )
 
 
 def _taken(now: Measured, then: Measured) -> Share:
@@ -110,9 +106,15 @@ def _taken(now: Measured, then: Measured) -> Share:
     return Share(sum(found), len(found))
 
 
-def _more_asked(now: Measured, then: Measured) -> str:
-    more = sum(b and not a for a, b in zip(now.silent, then.silent, strict=True))
-    return f"; {more} requests more are left to the model, which was not asked" if more else ""
+def _of_the_model(now: Measured, then: Measured) -> str:
+    """How much more or less is left to a model that was not heard."""
+    more, taken = sum(b and not a for a, b in zip(now.silent, then.silent, strict=True)), _taken(now, then)
+    found = [f"{more} requests more are left to the model, which was not asked"] if more else []
+    if taken.of:
+        found.append(
+            f"{taken.of} are taken from the model, which was not asked, and {taken.right} of these are right without it"
+        )
+    return "".join(f"; {each}" for each in found)
 
 
 def _changed(now: Measured, then: Measured) -> tuple[int, int]:

@@ -198,8 +198,8 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     wanted = [case.wanted for case in cases]
     proposing, measuring = halves(wanted, wish.seed, texts_of(cases))
     tried = {each: tally(each, stages, wanted, proposing) for each in settings(now, stages, may_move=True)}
-    held = [cases[at] for at in measuring]
     ask = bench.ask(one.spec)
+    held = [cases[at] for at in measuring]
     measured = await measure(one, held, bench.clock, ask)
     best = _Best(None, None, Comparison(False, NONE_REACHES))
     for some in _searches(now, tried, asks=any(stage.asks for stage in stages.values()), asked=ask is not None):

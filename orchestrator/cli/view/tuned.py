@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from orchestrator.app.routing.tune import Tuned, Wish
 
 _ROWS: Final = (
-    ("right of all that was decided", "kept_right"),
+    ("right of all that was decided", "decided_right"),
     ("decided, of what somebody answers", "decided"),
     ("out of scope, left to nobody", "refused"),
 )
 _UNHEARD: Final = (
-    ("right of what is decided without a model", "kept_right"),
+    ("right of what is decided without a model", "decided_right"),
     ("decided without one, of what somebody answers", "decided"),
     ("out of scope, left to nobody or to a model", "refused"),
 )

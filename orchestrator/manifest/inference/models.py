@@ -13,7 +13,6 @@ from orchestrator.manifest.zone import zone_of
 
 ROUTING: Final = "routing"
 _EMBEDDING: Final = frozenset({"embedding", "embeddings"})
-_VECTORS: Final = ("embeddings",)
 _ASKING: Final = ("intent", "cascade")
 """Strategies that may ask a model."""
 
@@ -24,9 +23,9 @@ def settle_models(draft: Draft) -> None:
         for number, alias in enumerate(aliases(agent)):
             _add_from_catalogue(draft, alias, agent, number)
     draft.written_tasks = {alias for alias, model in draft.models.items() if model.tasks}
+    encoders = _encoders(draft)
     for alias, model in draft.models.items():
-        draft.models[alias] = _with_tasks(draft, model)
-    _settle_encoders(draft)
+        draft.models[alias] = _as_encoder(draft, model) if alias in encoders else _with_tasks(draft, model)
     _settle_fallback(draft)
 
 
@@ -53,26 +52,27 @@ def _with_tasks(draft: Draft, model: ModelEntry) -> ModelEntry:
     return model.model_copy(update={"tasks": list(row["tasks"])})
 
 
-def _settle_encoders(draft: Draft) -> None:
-    """A model that is named as an encoder and as nothing else makes vectors: nobody is to ask it for words. What one is for that
-    the catalogue knows, that has tasks, or that is somebody's model too, is known better."""
-    asked = set(_named(draft))
-    for agent in draft.agents.values():
-        model = draft.models.get(agent.encoder or "")
-        if model is None or model.alias in asked or model.tasks or model.primary or model.secondary:
-            continue
-        if find_model(model.alias) is None:
-            draft.models[model.alias] = model.model_copy(update={"tasks": list(_VECTORS)})
-            draft.infer(f"model.{model.alias}", "tasks", list(_VECTORS), f"{agent.name} names it as its encoder alone")
+def _encoders(draft: Draft) -> set[str]:
+    """Models of which nothing is said but that a router has them as its encoder: to answer, nobody would want them."""
+    found = {agent.encoder for agent in draft.agents.values() if agent.encoder is not None}
+    answering = {alias for agent in draft.agents.values() for alias in (*aliases(agent), *_judges(agent))}
+    answering.update(alias for model in draft.models.values() for alias in model.fallback)
+    return {
+        alias
+        for alias in found - answering
+        if (model := draft.models.get(alias)) is not None
+        and not (model.tasks or model.primary or model.secondary)
+        and find_model(alias) is None
+    }
 
 
-def _named(draft: Draft) -> Iterator[str]:
-    """The models that are named to answer."""
-    for agent in draft.agents.values():
-        yield from aliases(agent)
-        yield from (item.judge.model for item in agent.escalate_when if not isinstance(item, str) and item.judge)
-    for model in draft.models.values():
-        yield from model.fallback
+def _judges(agent: AgentEntry) -> list[str]:
+    return [each.judge.model for each in agent.escalate_when if not isinstance(each, str) and each.judge is not None]
+
+
+def _as_encoder(draft: Draft, model: ModelEntry) -> ModelEntry:
+    draft.infer(f"model.{model.alias}", "tasks", ["embeddings"], "a router has it as its encoder")
+    return model.model_copy(update={"tasks": ["embeddings"]})
 
 
 def _settle_fallback(draft: Draft) -> None:

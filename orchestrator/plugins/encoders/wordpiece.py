@@ -16,7 +16,7 @@ UNKNOWN: Final = "[UNK]"
 FIRST: Final = "[CLS]"
 LAST: Final = "[SEP]"
 _LONGEST_WORD: Final = 100
-_WRITTEN: Final = re.compile(r"\S+")
+_RUN: Final = re.compile(r"\S+")
 _REMEMBERED: Final = 5_000
 _CHINESE: Final = (
     (0x4E00, 0x9FFF),
@@ -54,17 +54,16 @@ class WordPiece:
         return [*found[: most - 1], self._last]
 
     def read_of(self, text: str, most: int) -> int:
-        """After how many characters ``most`` numbers are full; the length of a text that fits. A cut word counts."""
+        """How many characters of the text go into so many numbers; of a word that does not go in whole, its share."""
         left = most - 2
-        if len(text) <= left:  # no sign has more than one number
-            return len(text)
-        end = 0
-        for word in _WRITTEN.finditer(text):
-            if left <= 0:
-                return end
-            left -= sum(len(self._pieces(piece)) for piece in self._words(word[0]))
-            end = word.end()
-        return end if left < 0 else len(text)
+        if len(text) <= left:
+            return len(text)  # a piece has one character at least
+        for found in _RUN.finditer(text):
+            pieces = sum(len(self._pieces(word)) for word in self._words(found[0]))
+            if pieces > left:
+                return found.start() + len(found[0]) * left // pieces
+            left -= pieces
+        return len(text)
 
     def known_share(self, texts: Iterable[str]) -> float:
         """Which share of the words of some texts stand in the vocabulary as one piece; 1 of no words."""

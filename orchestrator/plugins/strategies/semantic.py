@@ -86,9 +86,13 @@ class Weighing:
             return None
         return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
 
-    def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion) -> Decision:
+    def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion, seen: int) -> Decision:
+        """``seen``: how many characters of the text its vector is of, as far as that is known."""
         scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
-        return self._weigh(self._ranked(scores.tolist()), question, likeness)
+        decision, length = self._weigh(self._ranked(scores.tolist()), question, likeness), len(question.text)
+        if length <= seen:
+            return decision
+        return replace(decision, why=f"{decision.why}; read the first {seen:,} of {length:,} characters")
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         scores = self._lesson.unseen.scores(question.text, of, whole=whole)
@@ -107,7 +111,7 @@ class Weighing:
         name = ranked[0][1]
         raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
         fitted, refined = self.calibration.thresholds[USUAL], question.refined.get((NAME, ""))
-        sure = sureness(raw, fitted, self._confidence, refined, strict=False)
+        sure = sureness(raw, fitted, self._confidence, refined, strict=False).fitted_on(self.calibration.few)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         doubt = _doubt(ranked, sure)
         why = f"{doubt or sure.told(name)}{self._nearest(name, likeness)}"
@@ -150,22 +154,21 @@ class Semantic(Weighing, Instant):
         text = question.text[:LONGEST_TEXT]
         plain = self._plainly(text)
         if plain is not None:
-            return _with_what_was_read(plain, question.text, len(text))
-        found, read = self._judged(text, self._encoder.encode(text), question), self._encoder.read_of(text)
-        if read == len(text):
-            return _with_what_was_read(found, question.text, read)
-        found = self._with_its_end(found, text[read:][-read:], question)
-        return _with_what_was_read(found, question.text, read, self._encoder.name)
+            return plain
+        read = self._encoder.read_of(text)
+        found = self._judged(text, self._encoder.encode(text), question, read)
+        return found if read == len(text) or found.choice is None else self._beside_its_end(found, text, question, read)
 
-    def _with_its_end(self, found: Decision, end: str, question: RouteQuestion) -> Decision:
-        """The same, but nobody where the end, which the encoder did not read, is surely for another: what is asked for may stand
-        there, behind a greeting or a story."""
-        if found.choice is None or not words_of(end):
-            return found
-        other = self._judged(end, self._encoder.encode(end), question)
-        if other.choice in (None, found.choice):
-            return found
-        return replace(found, choice=None, why=f"{found.why}; but its end is for {other.choice}: {other.why}")
+    def _beside_its_end(self, found: Decision, text: str, question: RouteQuestion, read: int) -> Decision:
+        """The same with a note that it goes by the first ``read`` characters; nobody where the end is surely for another: what is
+        asked for may stand there, behind a greeting or a story."""
+        end = text[read:][-read:]
+        if words_of(end):
+            other = self._judged(end, self._encoder.encode(end), question, len(question.text))
+            if other.choice not in (None, found.choice):
+                return replace(found, choice=None, why=f"{found.why}; but its end is for {other.choice}: {other.why}")
+        part = f"the first {read:,} of {len(question.text):,} characters"
+        return replace(found, notes=(*found.notes, f"{NAME} chose by a part of the request: {part}"))
 
 
 class DistantSemantic(Weighing):
@@ -193,20 +196,7 @@ class DistantSemantic(Weighing):
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
             note = f"{why} The router learns again by itself"
             return Decision(NAME, None, why=note, notes=(note,))
-        return _with_what_was_read(self._judged(text, unit(vector), question), question.text, len(text))
-
-
-def _with_what_was_read(decision: Decision, text: str, read: int, encoder: str = "") -> Decision:
-    """The same, with how much of the text it goes by: the first ``read`` characters, or of them the ``encoder`` that is named, and
-    what counts of words the first :data:`LONGEST_TEXT`."""
-    if read == len(text):
-        return decision
-    cut = f"read the first {read:,} of {len(text):,} characters"
-    if not encoder:
-        return replace(decision, why=f"{decision.why}; {cut}")
-    told = f"{encoder} {cut}"
-    notes = (*decision.notes, f"{NAME} chose by a part of the request: {told}") if decision.choice else decision.notes
-    return replace(decision, why=f"{decision.why}; {told}", notes=notes)
+        return self._judged(text, unit(vector), question, LONGEST_TEXT)
 
 
 class NothingLearned(Instant):
@@ -316,7 +306,7 @@ def _notes(lesson: Lesson, left: int, encoder: str) -> list[str]:
         notes.append(f"{left} of {left + len(lesson.rows)} texts are not learned from: {MOST_ROWS} are the most")
     if lesson.ridge.share < MEANING_SHARE:
         notes.append(f"{encoder} knows few words of the examples: another language? Words count for more here")
-    if lesson.calibration.trials < ENOUGH_TRIALS:
-        few = f"only {lesson.calibration.trials} examples to fit the confidence on"
+    if lesson.calibration.few is not None:
+        few = f"only {lesson.calibration.few} examples to fit the confidence on"
         notes.append(f"{few}: mostly assumed, give at least {ENOUGH_TRIALS}")
     return notes
