@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.app.compile import compile_files
 from orchestrator.app.routing.cases import Case, read_cases
-from orchestrator.app.routing.examine import Examined, examine
+from orchestrator.app.routing.examine import Examined, Means, examine
 from orchestrator.app.routing.figures import Figures, Share, Tried, below
 from orchestrator.core.errors import UsageError
 from orchestrator.core.request import Decision
@@ -45,7 +45,7 @@ async def examined(folder: Path, *cases: Case, router: str = "", manifest: str =
     """By router."""
     file = folder / "nested.yaml"
     file.write_text(manifest)
-    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, no_encoder, router)
+    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, Means(no_encoder), router)
     return {one.router: one for one in found}
 
 
