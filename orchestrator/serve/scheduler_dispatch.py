@@ -100,7 +100,10 @@ class Dispatch:
         self._look_at(endpoint, min(call.new.deadline, now + first_look(self.limits.endpoint)))
         window = endpoint.window
         passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
-        start = Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams)
+        asks = lane.resident is None and endpoint.hides_window
+        start = Start(
+            call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams, asks
+        )
         self._effects.append(start)
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
