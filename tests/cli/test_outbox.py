@@ -97,6 +97,14 @@ def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run
     assert shown(orchestrator("outbox", "show", first, "--json"))["state"] == "waiting"
 
 
+def test_all_of_a_deployment_are_tried_by_its_name(orchestrator: Run, cloud: Switch) -> None:
+    delivery = shown(orchestrator("run", "shop", "why?", "--json"))["approval"]
+    assert orchestrator("outbox", "retry", "other").out == "nothing of other waits for its target\n"
+    cloud.on()
+    assert orchestrator("outbox", "retry", "shop").out == "1 is tried now\n"
+    assert ended(orchestrator, delivery)["state"] == "delivered"
+
+
 def ended(run: Run, delivery: str) -> dict[str, Any]:
     """What became of it."""
     for _ in range(200):
