@@ -47,6 +47,7 @@
     │   ├── RemoteFailed      another node could not answer
     │   ├── LeaseLost         an exclusive agent that may not act here
     │   ├── WaitsThere        another node waits for a person
+    │   ├── TooLargeToSend    a request or answer that is no message between nodes
     │   └── ModelError
     │       ├── Unreachable       connect refused, or reset before headers
     │       │   └── StaleConnection    closed before the first byte on a reused socket
@@ -65,6 +66,7 @@
     │       └── Withheld          our own policy kept it here: nothing was sent
     │           └── BudgetExceeded
     ├── BusDown           the bus between the nodes does not carry
+    │   └── LetterTooLarge    however well it is
     ├── Conflict          somebody else has written the entry meanwhile
     ├── NotUnderstood     a letter between nodes that is of no known kind
     └── UsageError                               64
@@ -100,10 +102,12 @@ from orchestrator.core.mesh_errors import (
     Conflict,
     FleetBusy,
     LeaseLost,
+    LetterTooLarge,
     NoHolder,
     NotUnderstood,
     RemoteFailed,
     StaysHere,
+    TooLargeToSend,
     WaitsThere,
     WentRound,
 )
@@ -178,6 +182,7 @@ __all__ = [
     "HeldRunLost",
     "KeptNear",
     "LeaseLost",
+    "LetterTooLarge",
     "LimitReached",
     "ManifestError",
     "ModelError",
@@ -214,6 +219,7 @@ __all__ = [
     "StateUnusable",
     "StaysHere",
     "TakenBack",
+    "TooLargeToSend",
     "ToolFailed",
     "Unreachable",
     "UsageError",

@@ -12,6 +12,10 @@ class BusDown(OrchestratorError):
     code = "ORC570"
 
 
+class LetterTooLarge(BusDown):
+    """The bus carries no message as large as that, however well it is."""
+
+
 class Conflict(OrchestratorError):
     """Somebody else has written the entry meanwhile: read it again."""
 
@@ -64,6 +68,12 @@ class LeaseLost(RunError):
     """An agent that may act on one node only would have acted here, and its lease is not this node's (any more)."""
 
     code = "ORC579"
+
+
+class TooLargeToSend(RunError):
+    """The request, or its answer, is larger than what may go from node to node."""
+
+    code = "ORC581"
 
 
 class WaitsThere(RunError):

@@ -21,6 +21,7 @@ STATUS: Final[Mapping[str, int]] = {
     "OutboxFull": 429,
     "RateLimited": 429,
     "ContextTooLong": 400,
+    "TooLargeToSend": 413,
     "BadRequest": 502,
     "DeadlinePassed": 504,
     "Stalled": 504,

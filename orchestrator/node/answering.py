@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import anyio
 from anyio.abc import TaskGroup
 
-from orchestrator.core.errors import BusDown, NotUnderstood
+from orchestrator.core.errors import BusDown, LetterTooLarge, NotUnderstood
 from orchestrator.core.event import EventKind
 from orchestrator.core.request import Request
 from orchestrator.node.ended import found_no_place
@@ -261,6 +261,10 @@ class Answering:
             return
         try:
             await self.bus.send(reply_letter(subject, reply))
+        except LetterTooLarge:
+            await self._send(
+                subject, call, Err("too_large", f"the answer of {call.agent} is too large to come from {self.bus.node}")
+            )
         except BusDown as error:  # the caller hears nothing and goes elsewhere
             self.tell("mesh.unsent", {"request": call.req, "error": error.message})
 

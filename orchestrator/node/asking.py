@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 
-from orchestrator.core.errors import BusDown, NotUnderstood, RemoteFailed, StaysHere
+from orchestrator.core.errors import BusDown, LetterTooLarge, NotUnderstood, RemoteFailed, StaysHere, TooLargeToSend
 from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.node.answering import Answering, Tell
@@ -205,6 +205,11 @@ class Asking:
             return []
         try:
             await self.bus.send(call_letter(self.subjects.call(effect.node, call.agent), call, subject))
+        except LetterTooLarge as error:
+            raise TooLargeToSend(
+                f"the request for {call.agent}, with its history, is too large to go to {effect.node}",
+                cure="send less at once, begin a new session, or ask that node itself",
+            ) from error
         except BusDown as error:
             return opened.machine.undeliverable(effect.attempt, error.message, current_time())
         return []

@@ -22,6 +22,7 @@ from orchestrator.core.errors import (
     RemoteFailed,
     RunCancelled,
     RunError,
+    TooLargeToSend,
 )
 from orchestrator.node.ended import found_no_place, lacked_its_model
 from orchestrator.node.wire import Ack, Busy, Err, Fin, Reply, Tok, digest_of_answer
@@ -223,6 +224,8 @@ class RemoteCall:
     def _refusal(self, attempt: _Attempt, err: Err, now: float) -> list[Effect]:
         if err.kind == "deadline":
             return self._fail(DeadlinePassed(f"{attempt.node} did not finish {self.agent} in time"), abandons=False)
+        if err.kind == "too_large":
+            return self._fail(TooLargeToSend(err.message, cure="ask for less, or ask that node itself"), abandons=False)
         if err.kind in ("hops", "restricted"):
             return self._fail(RemoteFailed(f"{attempt.node} refused: {err.message}"), abandons=False)
         if err.kind in ("not_here", "draining") and not attempt.taken:

@@ -117,8 +117,8 @@ class Fin:
     body: Mapping[str, Any]
 
 
-ErrKind = Literal["not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped"]
-_ERRORS: Final = ("not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped")
+ErrKind = Literal["not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped", "too_large"]
+_ERRORS: Final = ("not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped", "too_large")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,11 @@ def reply_letter(subject: str, reply: Reply) -> Letter:
 
 
 def _packed(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+    """In UTF-8 as it is, as an escape takes up to six times the room; half a surrogate pair has no other form than an escape."""
+    try:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
 
 
 # ---- reading --------------------------------------------------------------------------------------------------------

@@ -12,9 +12,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from orchestrator.core.errors import BusDown, Conflict
+from orchestrator.core.errors import BusDown, Conflict, LetterTooLarge
 
-__all__ = ["ANYTHING", "Board", "Bucket", "Bus", "BusDown", "Conflict", "Entry", "Letter"]
+__all__ = ["ANYTHING", "Board", "Bucket", "Bus", "BusDown", "Conflict", "Entry", "Letter", "LetterTooLarge"]
 
 Bucket = Literal["desired", "observed", "lease"]
 ANYTHING: Final = ">"
@@ -52,7 +52,8 @@ class Bus(Protocol):
         """Whether letters can go out now, as far as is known."""
 
     async def send(self, letter: Letter) -> None:
-        """Hand it over. It may still be lost. Raises ``BusDown`` where it cannot even be handed over."""
+        """Hand it over. It may still be lost. Raises ``BusDown`` where it cannot even be handed over: ``LetterTooLarge`` where no
+        letter may be as large, body and headers together."""
 
     def listen(self, pattern: str) -> AbstractAsyncContextManager[AsyncIterator[Letter]]:
         """What comes to a subject from the time that the context is entered. ``*`` in the pattern is any one word, ``>`` at its end

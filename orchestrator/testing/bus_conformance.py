@@ -18,7 +18,7 @@ from typing import Final, Protocol, TypeVar
 
 import anyio
 
-from orchestrator.ports.bus import Board, Bus, BusDown, Conflict, Entry, Letter
+from orchestrator.ports.bus import Board, Bus, BusDown, Conflict, Entry, Letter, LetterTooLarge
 from orchestrator.testing.conformance import require
 
 _DEADLINE: Final = 15.0  # seconds until what must come counts as missing
@@ -72,6 +72,23 @@ class BusConformance:
         async with subject.heard("orc.v1.d.call.b.>") as letters:
             await subject.a.send(sent)
             require(await _next(letters) == sent, "the letter is not what was sent")
+
+    async def test_a_letter_that_is_too_large_is_refused_and_nothing_else_is(self, subject: BusSubject) -> None:
+        """Its sender is told, with its headers too, and what was sent before and is sent after arrives."""
+        async with subject.heard("large.>") as letters:
+            await subject.a.send(Letter("large.before", b"1"))
+            for letter in (
+                Letter("large.body", b"x" * (4 * 1024 * 1024)),
+                Letter("large.headers", b"x" * (1024 * 1024 - 100), {"Handed": "y" * 4096}),
+            ):
+                try:
+                    await subject.a.send(letter)
+                except LetterTooLarge:
+                    continue
+                require(False, f"{letter.subject} was taken")
+            await subject.a.send(Letter("large.after", b"2"))
+            got = [(await _next(letters)).subject for _ in range(2)]
+            require(got == ["large.before", "large.after"], f"what came is {got}")
 
     async def test_an_answer_comes_back(self, subject: BusSubject) -> None:
         """An inbox is a subject like others, and another one for each node."""

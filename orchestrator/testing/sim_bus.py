@@ -18,7 +18,7 @@ from typing import Final
 
 import anyio
 
-from orchestrator.ports.bus import ANYTHING, Letter
+from orchestrator.ports.bus import ANYTHING, Letter, LetterTooLarge
 from orchestrator.testing.sim_board import SimBoard, SimStore
 
 HUB: Final = "hub"
@@ -30,6 +30,8 @@ BUFFERED: Final = 3.5
 TICKS: Final = 1000
 """Letters arrive at whole parts of a second, so many: what arrives together costs one turn of the loop."""
 MOST_ROUTES: Final = 4096
+LARGEST: Final = 1024 * 1024
+"""Bytes of the largest letter, as the fleet's servers are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,10 @@ class SimBus:
         """Hand a letter over."""
         if self.frozen:
             await self.thawed()
+        if len(letter.body) + sum(len(name) + len(value) for name, value in letter.headers.items()) > LARGEST:
+            raise LetterTooLarge(
+                f"send to {letter.subject}: it is larger than one message may be", cure="send less at once"
+            )
         if self.alive:
             self.net.carry(self, letter)
 

@@ -41,6 +41,7 @@ class SimWorker:
     runs: int = 0
     ran: list[str] = field(default_factory=list)
     broken: str = ""
+    says: str = ""  # in the place of the run's name
     still: bool = False
     warming: float = 0.0
     refuses: frozenset[int] = frozenset()
@@ -99,7 +100,7 @@ class SimWorker:
         now = anyio.current_time()
         self.took[asked.agent] = averaged(self.took.get(asked.agent), (now - begun) * 1000, now)
         status: Status = "failed" if ill else "completed"
-        return Result(asked.request.id, DEPLOYMENT, 1, status, run, asked.agent, served_by=self.bus.node)
+        return Result(asked.request.id, DEPLOYMENT, 1, status, self.says or run, asked.agent, served_by=self.bus.node)
 
 
 Node = SimulatedNode[SimWorker]

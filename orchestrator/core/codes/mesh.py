@@ -78,4 +78,11 @@ CODES: Final[tuple[Code, ...]] = (
         "A request that was kept for an agent of another node has reached it, and waits there for a person. It is asked for again.",
         "`orchestrator approvals list` on that node.",
     ),
+    Code(
+        "ORC581",
+        "too large to go to another node",
+        "A request goes to another node with its history and what its run has learned, in one message of 1 MB at most, and so does "
+        "its answer. This one is larger. It is not tried again, and is not kept: it would be as large later.",
+        "Send less at once, begin a new session, or ask the node that holds the agent itself.",
+    ),
 )

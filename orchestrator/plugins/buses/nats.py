@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 import anyio
+import nats.errors
 from nats.aio.msg import Msg
 
 from orchestrator.plugins.buses.nats_board import NatsBoard
@@ -56,6 +57,10 @@ class NatsBus:
         with translated(f"send to {letter.subject}"):
             if client.pending_data_size > UNSENT:
                 await client.flush(timeout=max(1, round(self._line.options.patience)))
+            if (
+                _size(letter) > client.max_payload
+            ):  # nats-py looks at the body alone; the server then ends the connection
+                raise nats.errors.MaxPayloadError
             await client.publish(letter.subject, letter.body, reply=letter.reply, headers=headers)
 
     @asynccontextmanager
@@ -123,3 +128,9 @@ async def opened(options: NatsOptions) -> AsyncIterator[NatsBus]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+def _size(letter: Letter) -> int:
+    """Bytes of a letter as the server counts them (NATS client protocol, HPUB: the block of headers and the payload)."""
+    headers = sum(len(f"{name}: {value}\r\n".encode()) for name, value in letter.headers.items())
+    return len(letter.body) + (headers + len(b"NATS/1.0\r\n\r\n") if headers else 0)

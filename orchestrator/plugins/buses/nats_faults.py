@@ -9,7 +9,7 @@ from typing import Any, Final
 import nats.errors
 import nats.js.errors
 
-from orchestrator.ports.bus import BusDown, Conflict
+from orchestrator.ports.bus import BusDown, Conflict, LetterTooLarge
 
 HUB_AWAY: Final = "the hub does not answer: its server is down, or the link to it is"
 CURE: Final = "it goes on by itself when the link is back; `orchestrator node status` tells what is known here"
@@ -25,7 +25,7 @@ def translated(doing: str) -> Iterator[None]:
     except nats.errors.NoRespondersError as error:
         raise BusDown(f"{doing}: {HUB_AWAY}", cure=CURE) from error
     except nats.errors.MaxPayloadError as error:
-        raise BusDown(f"{doing}: it is larger than one message may be", cure="send less at once") from error
+        raise LetterTooLarge(f"{doing}: it is larger than one message may be", cure="send less at once") from error
     except (nats.errors.BadSubjectError, nats.js.errors.InvalidKeyError) as error:
         raise BusDown(f"{doing}: no such subject can be", cure="words of a-z, 0-9 and -, joined by dots") from error
     except TimeoutError as error:
