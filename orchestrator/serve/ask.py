@@ -11,10 +11,13 @@ from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
+from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
+from orchestrator.serve.asked import Asked, Learn
 from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.outbound import Closed, Customs
+from orchestrator.serve.places import Place
 from orchestrator.serve.steps.window import too_long, window_of
 
 GRACE: Final = 0.5
@@ -70,6 +73,7 @@ class Ask:
     ``calls`` are other calls for those of the candidates whose model is asked in another way.
     ``pause`` is how many seconds, from when it is asked, it waits for a server that says that it is busy or takes no more calls
     for a while: less than its deadline where its request may be kept instead.
+    ``place`` is its request's.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
@@ -84,6 +88,7 @@ class Ask:
     next: tuple[str, ...] | None = None
     calls: Mapping[str, ChatCall] | None = None
     customs: Customs | None = None
+    place: Place | None = None
     pause: float = inf
 
 
@@ -135,8 +140,9 @@ def may_come_in_pieces(call: ChatCall) -> bool:
     return call.choice is None and not call.top_logprobs
 
 
-def provider_for(ask: Ask, start: Start) -> Provider:
-    """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds."""
+def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider:
+    """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds.
+    ``learn`` is told a window that has to be asked first."""
     if start.window is not None:
         narrow = too_long(ask.call, window_of(start.spec, start.window))
         if narrow is not None:
@@ -145,6 +151,8 @@ def provider_for(ask: Ask, start: Start) -> Provider:
         way = ask.customs.way(start.spec)
     else:
         way = start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
+    if start.asks and learn is not None and way is start.spec.provider and isinstance(way, Loader):
+        return cast(Provider, Asked(start.spec, learn))
     if start.spec.bounded and way is start.spec.provider:
         window = window_of(start.spec, start.window)
         return cast(Provider, Counted(way, window)) if window.counts else way

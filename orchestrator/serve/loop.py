@@ -52,6 +52,7 @@ from orchestrator.serve.effect import (
 )
 from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import HeldBack
+from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
@@ -116,6 +117,10 @@ class Loop:
         """A run tells which endpoints it is likely to call next; this replaces what it told before. None, when it ends."""
         self._carry_out(self._scheduler.on_foresee(run, endpoints, current_time()))
 
+    def share(self, places: Places) -> None:
+        """Places of a deployment are free: who waits for one may have it."""
+        self._carry_out(self._scheduler.on_freed(places, current_time()))
+
     def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
         """Which models are loaded, as somebody saw it who began to look at ``since`` (``anyio.current_time``)."""
         self._carry_out(self._scheduler.on_seen(loaded, since, current_time()))
@@ -140,7 +145,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                carrier, call = provider_for(ask, start), call_for(ask, start, began)
+                carrier, call = provider_for(ask, start, self._scheduler.on_told), call_for(ask, start, began)
                 reply = await (self._gathered(caller, carrier, call) if start.streams else whole(caller, carrier, call))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None, reply)
@@ -162,7 +167,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                source = provider_for(ask, start).stream(call_for(ask, start, began))
+                source = provider_for(ask, start, self._scheduler.on_told).stream(call_for(ask, start, began))
                 held = HeldBack(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
@@ -226,6 +231,7 @@ class Loop:
             prompt=size_of(ask.call),
             most=ask.call.max_tokens,
             pause=ask.pause,
+            place=ask.place,
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         if ask.next is not None:  # after the call itself: what it needs now comes first

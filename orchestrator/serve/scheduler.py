@@ -19,6 +19,7 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Check, Effect, Look, Probe
+from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler_dispatch import Dispatch
 from orchestrator.serve.scheduler_faults import (
     out_of_time,
@@ -80,6 +81,12 @@ class Scheduler(Dispatch):
         self._models.loaded(model, outcome, now)
         return self._take(now)
 
+    def on_told(self, name: str, window: int) -> None:
+        """A server told the window of an endpoint, whose model it had loaded for a call."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.endpoint.window = window
+
     def on_unloaded(self, model: str, error: ModelError | None, now: float) -> list[Effect]:
         """An ``Unload`` ended."""
         self._models.unloaded(model, error, now)
@@ -114,6 +121,11 @@ class Scheduler(Dispatch):
         self._models.measure(free, now)
         return self._take(now)
 
+    def on_freed(self, places: Places, now: float) -> list[Effect]:
+        """Requests of a deployment have left their places, or it has more of them."""
+        self._freed[places] = None
+        return self._take(now)
+
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
         """A call wants an endpoint. Numbers of calls go up; the number is its place in line."""
         call = Call(new, now)
@@ -145,9 +157,7 @@ class Scheduler(Dispatch):
         passed."""
         call = self._calls[number]
         lane = call.running_on()
-        lane.endpoint.in_flight -= 1
-        if lane.resident is not None:
-            self._models.ended(lane.resident, now)
+        self._end_attempt(call, lane, now)
         if error is None:
             del self._calls[number]
             self._judge_success(call, lane, now, wrote)
@@ -167,9 +177,7 @@ class Scheduler(Dispatch):
             self._leave_lanes(call)
         elif call.phase == "running":
             lane = call.running_on()
-            lane.endpoint.in_flight -= 1
-            if lane.resident is not None:
-                self._models.ended(lane.resident, now)
+            self._end_attempt(call, lane, now)
             self._dispatch(lane, now)
         return self._take(now)
 

@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     check_applies(runtime, compilation.blueprint, origin(options))
     tell_apart(runtime, terminal)
     done = _Apply(compilation, runtime, options, limit, terminal).done()
-    mine = next((each for each in runtime.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
+    mine = _mine(compilation, runtime)
     _report(compilation, done.plan, done.applied | {"now": mine and mine["revision"]}, runtime, terminal)
     return _outcome(mine, done.failed, terminal)
 
@@ -121,7 +121,11 @@ class _Apply:
 
     def done(self) -> _Done:
         """Carry it out; what servers lack that are started for it is known once they answer: it is pulled into them, and bound."""
+        from orchestrator.cli.fetching import refuse_loss
+
         observed, fetched = self._fetched({})
+        if fetched.failed:
+            refuse_loss(_mine(self.compilation, self.client), fetched.failed, _plan(self.compilation, observed).serving)
         done = self._carried_out(observed, fetched.failed)
         if not (self._may_fetch and _starts_empty(self.compilation)):
             return done
@@ -170,6 +174,11 @@ class _Apply:
         raise PlanError(
             f"{changed}, and so it was {MOST_PLANS} times in a row", cure="apply again when the others are done"
         )
+
+
+def _mine(compilation: Compilation, client: RuntimeClient) -> dict[str, Any] | None:
+    """The deployment as it is now."""
+    return next((each for each in client.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
 
 
 def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:

@@ -65,7 +65,7 @@ class Case:
         near = near_enough(run, agent, endpoints)
         endpoints, customs = await let_out(run, agent, near, call, aside=True)
         priority = agent.spec["priority"] or run.request.priority
-        ask = Ask(call, endpoints, run.until, priority, queue=run.queue(priority), customs=customs)
+        ask = Ask(call, endpoints, run.until, priority, queue=run.queue(priority), customs=customs, place=run.place)
         reply = await called(run, agent, ask, run.loop.chat(ask))
         self.calls += 1
         self.tokens += reply.usage.total_tokens

@@ -151,6 +151,7 @@ class _Talk:
             next=again,
             calls=calls,
             customs=customs,
+            place=run.place,
             pause=pause_of(run, self.agent),
         )
         whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back

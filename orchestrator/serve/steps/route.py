@@ -212,7 +212,9 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows).endpoints
     until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
     endpoints, customs = await let_out(run, router, endpoints, call)
-    ask = Ask(call, endpoints, until, priority, queue=run.queue(priority), next=behind, customs=customs)
+    ask = Ask(
+        call, endpoints, until, priority, queue=run.queue(priority), next=behind, customs=customs, place=run.place
+    )
     try:
         reply = await called(run, router, ask, run.loop.chat(ask))
     except (DeadlinePassed, WouldMissDeadline) as error:
