@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
     assert orchestrator("outbox", "retry").out == "nothing waits for its target\n"
     (kept,) = json.loads(orchestrator("outbox", "list", "shop", "--all", "--json").out)
     assert (kept["id"], kept["agent"], kept["request"]) == (delivery, "expert", "why?")
+
+
+def test_who_waits_on_the_terminal_reads_the_promise_on_a_line_of_its_own(orchestrator: Run) -> None:
+    """Whatever is told after it."""
+    ran = orchestrator("run", "shop", "why?", "--wait", "--timeout", "1s")
+    assert re.fullmatch(r"later: dlv_\w+\n", ran.out), ran.out
 
 
 def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run) -> None:
