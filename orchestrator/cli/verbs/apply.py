@@ -223,7 +223,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     else:
         runtime = started(terminal)
     from orchestrator.cli.view.applied import shown_try
-    from orchestrator.cli.view.fleet import lacking, shown_placement, shown_rollout
+    from orchestrator.cli.view.fleet import answers, lacking, shown_placement, shown_rollout
 
     def listen(event: Event) -> None:
         if event.kind == "mesh.rollout":
@@ -237,7 +237,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     terminal.say(shown_placement(applied, terminal))
     asked = [fleet.client(node) for node in nodes] if fleet is not None else [runtime]
     trial = _to_try(applied["name"], asked)
-    terminal.say("\n".join(shown_try(applied["name"], trial, lacking(applied["nodes"]))))
+    terminal.say("\n".join(shown_try(applied["name"], trial, lacking(applied["nodes"]), answers=answers(applied))))
     return 0
 
 
