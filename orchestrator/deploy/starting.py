@@ -351,7 +351,8 @@ class Starting:
         goes = is_leaving(self.servers.wants(), {each.name for each in found}, self._unread)
         self._turning = turning | self._turning if goes else turning
         resting = {name for each in blueprints for name in may_rest(each)}
-        first = gone_first(found, self.observed(), self.rotations.values())
+        first = gone_first(found, self.observed())
+        first |= {process: each.first for each in self.rotations.values() for process in each.waits if each.first}
         self._shares = Shares(min(limits, default=inf), self._turning | resting, first)
         self.servers.share(self._shares, self._turning)
 

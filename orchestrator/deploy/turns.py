@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
-from orchestrator.deploy.begun import Rotation
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.ward import Ward
 from orchestrator.plan.generations import berth_of, server_of
@@ -96,12 +95,9 @@ def is_leaving(wants: Iterable[ServerWant], wanted: Collection[str], unread: Col
     )
 
 
-def gone_first(
-    prospects: Iterable[Prospect], started: Mapping[str, StartedServer], rotations: Iterable[Rotation]
-) -> dict[str, frozenset[str]]:
-    """By process, those that have ended before it is started: by the plan, and by what an apply that is not recorded yet began."""
-    found = {berth_of(each.name, each, started).process: frozenset(each.first) for each in prospects if each.first}
-    return found | {process: each.first for each in rotations for process in each.waits if each.first}
+def gone_first(prospects: Iterable[Prospect], started: Mapping[str, StartedServer]) -> dict[str, frozenset[str]]:
+    """By process, those that have ended before it is started."""
+    return {berth_of(each.name, each, started).process: frozenset(each.first) for each in prospects if each.first}
 
 
 def in_order(wants: Iterable[ServerWant]) -> list[ServerWant]:
