@@ -46,10 +46,12 @@ class Scheduler(Dispatch):
         """These are the endpoints from now on, and the memories that their models share. Calls on removed ones finish; calls
         that wait for them go elsewhere."""
         others = self._models.limit(pools, {spec.residence.model for spec in specs.values() if spec.residence})
+        fresh: list[Lane] = []
         for name, spec in specs.items():
             lane = self._lanes.get(name)
             if lane is None:
                 lane = self._lanes[name] = Lane(Endpoint(spec, self.limits.endpoint, now), self.limits)
+                fresh.append(lane)
             elif lane.endpoint.removed or lane.endpoint.spec != spec:
                 lane.endpoint.respec(spec, now)
             elif not others:
@@ -61,6 +63,8 @@ class Scheduler(Dispatch):
             if name not in specs and not lane.endpoint.removed:
                 lane.endpoint.removed = True
                 self._settle(lane, now)
+        for lane in fresh:
+            self._share_line(lane, now)
         self._forget_gone()
         self.due = min(self.due, now)
         return self._take(now)

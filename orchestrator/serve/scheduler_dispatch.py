@@ -100,7 +100,10 @@ class Dispatch:
         self._look_at(endpoint, min(call.new.deadline, now + first_look(self.limits.endpoint)))
         window = endpoint.window
         passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
-        start = Start(call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams)
+        beside = call.joined.get(endpoint.spec.id, "")
+        start = Start(
+            call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams, beside
+        )
         self._effects.append(start)
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
@@ -142,6 +145,21 @@ class Dispatch:
                 self._start(call, lane, now)
         if lane.endpoint.removed:
             self._forget_gone()
+
+    def _share_line(self, lane: Lane, now: float) -> None:
+        """Calls that came before this process of a server, and may be asked at another one of it, may be asked here: those that
+        wait are next, by their age, and none that comes later overtakes them."""
+        name, crew = lane.endpoint.spec.id, lane.endpoint.spec.crew
+        same = {each for each, other in self._lanes.items() if crew and other.endpoint.spec.crew == crew} - {name}
+        for call in self._calls.values() if same else ():
+            beside = next((each for each in call.new.candidates if each in same), None)
+            if beside is None or name in call.new.candidates:
+                continue
+            call.join(name, beside)
+            if call.phase == "waiting" and lane in usable(call, self._lanes) and lane.room_for(call):
+                call.lanes = (*call.lanes, lane)
+                lane.add(call)
+        self._dispatch(lane, now)
 
     def _leave_lanes(self, call: Call) -> None:
         for lane in call.lanes:
