@@ -160,7 +160,8 @@ class Prospect:
     the one that serves now still runs. ``instances``: processes that shall run, by the demand and the memory; ``alone`` says why
     not more where the demand asks for them. ``model`` is the file that it is started with, or what it fetches; ``choice`` why that
     one of several, and why not the others. ``taken`` says who has the ``port`` that the manifest writes for it. ``turns`` says with
-    whom it takes turns in memory. ``first`` are processes which are gone before it is started, as ``crowded`` says."""
+    whom it takes turns in memory. ``first`` are processes which are gone before it is started, as ``crowded`` says.
+    ``broken``: what is the matter with its file."""
 
     name: str
     kind: str
@@ -189,6 +190,7 @@ class Prospect:
     context: int = 0
     first: tuple[str, ...] = ()
     crowded: str = ""
+    broken: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:

@@ -121,6 +121,8 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
             ours = any(each.url.endswith(f":{prospect.port}") for each in there)
             if prospect.taken and not ours:  # one of ours is ended first, or tells it when it is started
                 yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"
+        if berth.how != "there" and prospect.broken:
+            yield f"{alias}: its server will not start: {prospect.broken}: put the whole file there, or mend `path`"
         if berth.how != "there" and prospect.need and not prospect.tight:
             yield f"{alias}: its server takes {prospect.need}"
         yield from (
@@ -147,3 +149,19 @@ def refuse_prospects(observed: ObservedState) -> None:
     for name, prospect in observed.prospects.items():
         if prospect.refused:
             raise PlanError(f"the server of {name.partition('/')[2]}: {prospect.why}", cure=prospect.cure)
+        if prospect.broken and _ends_what_serves(prospect, observed):
+            deployment, _, alias = name.partition("/")
+            raise PlanError(
+                f"the server of {alias} would not start: {prospect.broken}",
+                cure=f"put the whole file there, or mend `path`; {deployment} goes on as it was",
+            )
+
+
+def _ends_what_serves(prospect: Prospect, observed: ObservedState) -> bool:
+    """Whether the start of it would take the place of a process that serves now."""
+    started, deployment = observed.started, prospect.name.partition("/")[0]
+    if berth_of(prospect.name, prospect, started).how == "there":
+        return False
+    mine = [each for name, each in started.items() if name.partition("/")[0] == deployment]
+    gone = [each for each in mine if server_of(each.name) not in observed.prospects]
+    return any(each.answers and each.use == "live" for each in (*gone, *processes_of(prospect.name, started)))

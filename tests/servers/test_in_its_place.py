@@ -12,11 +12,12 @@ import pytest
 
 from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import DeployError
+from orchestrator.core.errors import DeployError, PlanError
 from orchestrator.core.event import Event
 from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
+from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.runtime.living import free_port
@@ -159,3 +160,28 @@ async def test_who_goes_away_meanwhile_leaves_the_old_one_serving(opened: tuple[
     await until(lambda: servers(made) == [("am", "ready")])
     assert max(found) == 1
     assert (await apply(made, of(place, "am"))).empty
+
+
+@pytest.mark.parametrize("other", ["am", "page"])
+async def test_a_file_that_no_server_can_load_ends_nothing(opened: tuple[Place, InProcess], other: str) -> None:
+    """It is looked at before: the apply is refused, and the process that serves is the same. The first apply of it is told."""
+    place, made = opened
+    place.model("am.gguf")
+    await apply(made, of(place, "am"))
+    (before,) = place.processes()
+    (place.root / "page.gguf").write_text("<html>not found</html>")
+    wanted = of(place, other)
+    if other == "am":  # in the place of its file
+        (place.root / "am.gguf").unlink()
+        (place.root / "page.gguf").rename(place.root / "am.gguf")
+    with pytest.raises(
+        PlanError, match=rf"the server of {other} would not start: {other}.gguf is no GGUF file"
+    ) as raised:
+        await apply(made, wanted)
+    assert raised.value.cure == "put the whole file there, or mend `path`; desk goes on as it was"
+    await looked(made)
+    assert [each.pid for each in place.processes()] == [before.pid]
+    assert await answer(made) == "well"
+    shop = replace(wanted, name="shop", resources={})
+    first = diff(shop, await made.planes.reconciler.observe(shop))
+    assert f"{other}: its server will not start: {other}.gguf is no GGUF file: put the whole file there" in str(first)
