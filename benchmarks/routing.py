@@ -56,6 +56,10 @@ class Remembering:
             self._known[text] = self.inner.encode(text)
         return self._known[text]
 
+    def read_of(self, text: str) -> int:
+        """How many characters of the text are read."""
+        return self.inner.read_of(text)
+
     def known_share(self, texts: Sequence[str]) -> float:
         """Of its vocabulary."""
         return self.inner.known_share(texts)

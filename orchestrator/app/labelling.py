@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from orchestrator.app.routing.cases import entries_of
+from orchestrator.app.routing.cases import check_text, entries_of
 from orchestrator.core.errors import NothingToLabel, UsageError
 from orchestrator.core.request import Request, Result
 from orchestrator.serve.doubt.tokens import canonical
@@ -117,8 +117,8 @@ def _read(entry: Any, place: str) -> Seen | Asked:
         if not isinstance(run, str) or not run or not isinstance(right, bool):
             raise UsageError(f"{place}: `run` is no id, or `right` is not true or false", cure=FORM)
         return Seen(run, right, agent, router)
-    text, answer = entry.get("text"), entry.get("answer")
-    if not isinstance(text, str) or not text.strip() or answer in (None, []):
-        raise UsageError(f"{place}: `text` or `answer` is missing", cure=FORM)
+    text, answer = check_text(entry, place, FORM), entry.get("answer")
+    if answer in (None, []):
+        raise UsageError(f"{place}: `answer` is missing", cure=FORM)
     answers = answer if isinstance(answer, list) else [answer]
     return Asked(text, tuple(each if isinstance(each, str) else json.dumps(each) for each in answers), agent)

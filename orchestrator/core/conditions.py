@@ -100,18 +100,24 @@ def _compile(key: str, value: Any) -> Condition:
 
 
 def _regex(source: Any) -> Condition:
-    safe = compile_safely(str(source))
+    safe, written = compile_safely(str(source)), shortened(str(source))
 
     def check(matter: Matter) -> str:
         match = safe.found_in(matter.text)
-        return "" if match is None else f'the pattern {source} finds "{shortened(match[0])}"'
+        return "" if match is None else f'the pattern {written} finds "{shortened(match[0])}"'
 
     return Condition(check, safe.longest)
 
 
 def _asks(source: Any) -> Condition:
+    """Its reason is what the request says: such a pattern lists many ways to ask, and is long."""
     safe = compile_safely(str(source), whole=True)
-    return Condition(lambda matter: f"it asks for {source}" if safe.begins(matter.asked) else "", safe.reach)
+
+    def check(matter: Matter) -> str:
+        match = safe.begins(matter.asked)
+        return "" if match is None else f'it asks "{shortened(match[0])}"'
+
+    return Condition(check, safe.reach)
 
 
 def _keywords(phrases: Any) -> Condition:

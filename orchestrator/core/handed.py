@@ -1,10 +1,12 @@
-"""What a request brings along from the node that hands it over, beside itself: who tried before, and what must be hidden of it."""
+"""What a request brings along from the node that hands it over, beside itself: who tried before, what must be hidden of it, and
+what it is a part of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
 
+from orchestrator.core.clauses import LONGEST_TEXT
 from orchestrator.core.marks import Mark, marks_from
 from orchestrator.core.record import record
 
@@ -52,19 +54,22 @@ class Attempt:
 @record
 class Handed:
     """``attempts``: those before, the oldest first. ``values``: named fields, each with a value of it that stands somewhere in what
-    is brought, where nothing beside it need tell what it is: who takes over hides it from the cloud as who hands over would."""
+    is brought, where nothing beside it need tell what it is: who takes over hides it from the cloud as who hands over would.
+    ``part_of``: the text of the request that it is a part of, which conditions of strict routes look at; nobody is shown it."""
 
     attempts: tuple[Attempt, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
+    part_of: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.attempts or self.values)
+        return bool(self.attempts or self.values or self.part_of)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
         return {
             "attempts": [each.as_json() for each in self.attempts],
             "values": [list(each) for each in self.values],
+            **({"part_of": self.part_of} if self.part_of else {}),
         }
 
     @classmethod
@@ -74,7 +79,8 @@ class Handed:
         if not isinstance(value, Mapping):
             raise ValueError("is no object")
         attempts = tuple(map(_attempt, _listed(value, "attempts", MOST_ATTEMPTS)))
-        return cls(attempts, tuple(map(_named_value, _listed(value, "values", MOST_VALUES))))
+        values = tuple(map(_named_value, _listed(value, "values", MOST_VALUES)))
+        return cls(attempts, values, _text(value.get("part_of", ""), LONGEST_TEXT))
 
 
 NOTHING_HANDED: Final = Handed()

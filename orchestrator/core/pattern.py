@@ -57,9 +57,9 @@ class SafePattern:
         beyond = None if self.beyond is None else max(self.beyond, 1)
         return self._known(self.pattern.search(text, 0, self.longest), text, self.longest, beyond)
 
-    def begins(self, text: str) -> bool:
-        """Whether the text begins with a match in its first ``reach`` characters."""
-        return self._known(self.pattern.match(text, 0, self.reach), text, self.reach, self.beyond) is not None
+    def begins(self, text: str) -> re.Match[str] | None:
+        """A match with which the text begins, in its first ``reach`` characters."""
+        return self._known(self.pattern.match(text, 0, self.reach), text, self.reach, self.beyond)
 
     def _known(self, found: re.Match[str] | None, text: str, seen: int, beyond: int | None) -> re.Match[str] | None:
         """The match, where it is one in the whole text and not only in what was ``seen`` of it."""

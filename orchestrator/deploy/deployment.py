@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.blueprint import AgentSpec, Blueprint, RouterSpec
-from orchestrator.core.conditions import Condition
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.guards import Guards
 from orchestrator.deploy.reflex import ReflexTable
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.template import Render
@@ -115,7 +115,7 @@ class Agent:
 @dataclass(frozen=True, slots=True)
 class Router:
     """A router with its fitted strategy; ``instant`` is the same strategy where it never waits; ``embedders`` are the endpoints of
-    its encoder, where that is a model server's; ``guards`` are conditions without which nobody comes to an agent, by its name;
+    its encoder, where that is a model server's; ``guards`` are what its strict routes ask for;
     ``version`` is a digest of what its confidence comes from, to know labelled decisions by."""
 
     spec: RouterSpec
@@ -124,7 +124,7 @@ class Router:
     instant: InstantStrategy | None
     endpoints: tuple[str, ...]
     embedders: tuple[str, ...] = ()
-    guards: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
+    guards: Guards = field(default_factory=dict)
     version: str = ""
 
 

@@ -65,6 +65,14 @@ class EndpointSpec:
         able = self.capabilities
         return able.get(Capability.STREAM) is able.get(Capability.STREAM_USAGE) is Support.YES
 
+    @property
+    def cuts_unasked(self) -> bool:
+        """Whether its server is known to cut what is too long, and tells how much that is only of a model that it has loaded."""
+        able = self.capabilities
+        if able.get(Capability.OVERFLOW_REFUSED) is not Support.IGNORED or self.target.zone == "cloud":
+            return False
+        return able.get(Capability.LOAD) is able.get(Capability.CONTEXT_TOLD) is Support.YES
+
 
 class Endpoint:
     """The mutable state of one endpoint; owned by the scheduler."""
@@ -130,6 +138,13 @@ class Endpoint:
     def serves_before(self, deadline: float) -> bool:
         """Whether a call that must have begun by then may start here, now or after waiting for a place."""
         return self.takes_calls and (self.hold is None or self.hold.until < deadline)
+
+    @property
+    def hides_window(self) -> bool:
+        """Whether a call may be cut there because nobody knows how much its server reads: its model is not loaded, so that it may
+        come with another window than before, or it was never told; what the manifest writes says only what we may send."""
+        unknown = self.window is None and (self.spec.context is None or self.spec.bounded)
+        return (self.cold or unknown) and self.spec.cuts_unasked
 
     @property
     def may_be_forced(self) -> bool:

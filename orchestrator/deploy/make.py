@@ -9,13 +9,13 @@ from typing import Any, Final, Literal, cast, get_args
 
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSpec
-from orchestrator.core.conditions import compile_when
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.message import FunctionSchema, Message
 from orchestrator.core.template import is_plain
 from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelChoice, Router
+from orchestrator.deploy.guards import guards_of
 from orchestrator.deploy.knowledge import is_unnamed, search_of
 from orchestrator.deploy.reflex import FitIntents, compile_reflexes
 from orchestrator.deploy.template import compile_template
@@ -109,8 +109,8 @@ def make_router(
 ) -> Router:
     """A router whose strategy has learned from the agents and routers (``targets``, by name) that it may choose."""
     strategy = fit(candidates_of(spec, targets), options_of(spec, open_encoder))
-    guards = {way["to"]: compile_when(way["when"]) for way in spec["routes"] if way.get("strict")}
-    return Router(spec, Address.of("router", spec["name"]), strategy, instant_of(strategy), endpoints, guards=guards)
+    address = Address.of("router", spec["name"])
+    return Router(spec, address, strategy, instant_of(strategy), endpoints, guards=guards_of(spec))
 
 
 def version_of(spec: RouterSpec, targets: Mapping[str, AgentSpec | RouterSpec], models: Mapping[str, ModelSpec]) -> str:

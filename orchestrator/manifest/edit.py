@@ -1,16 +1,21 @@
-"""Setting one key of a map in a YAML text, with everything else left as it is written: comments, order, quotes, line ends. Pure."""
+"""Setting one key of a map in a YAML text, with everything else left as it is written: comments, order, quotes, line ends. Pure.
+
+A text that is JSON stays JSON: other programs may read it too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import yaml
 
 from orchestrator.manifest.yaml_reader import compose
 
-Value = str | Sequence[str]
-"""A plain scalar as it is written, or a list of them."""
+Value = str | Sequence[str] | Mapping[str, str]
+"""A plain scalar as it is written, or a list or map of them."""
 
 _BLOCK_SCALARS: Final = ("|", ">")
 
@@ -35,13 +40,15 @@ def set_key(text: str, near: KeyPlace, key: str, value: Value, after: Sequence[s
     around = _map_at(text, near)
     for name, node in around.value:
         if name.value == key:
-            return _replaced(text, node, value)
+            return _replaced(text, node, value, _Written.of(text))
     anchors = [pair for pair in around.value if pair[0].value in after] or around.value[:1]
     name, node = anchors[-1]
     end = _end(node)
     if around.flow_style:
-        return f"{text[:end]}, {key}: {_flow(value)}{text[end:]}"
-    return _line_after(text, end, " " * name.start_mark.column + f"{key}: {_flow(value)}")
+        written = _Written.of(text)
+        between = _between(text, int(name.start_mark.index)) if written.as_json else " "
+        return f"{text[:end]},{between}{written.pair(key, value)}{text[end:]}"
+    return _line_after(text, end, " " * name.start_mark.column + _YAML.pair(key, value))
 
 
 def _map_at(text: str, near: KeyPlace) -> yaml.MappingNode:
@@ -71,17 +78,24 @@ def _end(node: yaml.Node) -> int:
     return int(node.end_mark.index)
 
 
-def _replaced(text: str, node: yaml.Node, value: Value) -> str:
+def _between(text: str, key: int) -> str:
+    """What stands before a key of JSON: a line end and spaces where it begins its line. (In a flow map of YAML a comment may stand
+    behind a value; so there a new key goes on in the same line.)"""
+    begin = _line_begin(text, key)
+    return f"{_ending(text, begin)}{text[begin:key]}" if not text[begin:key].strip() else " "
+
+
+def _replaced(text: str, node: yaml.Node, value: Value, written: _Written) -> str:
     begin, end = int(node.start_mark.index), _end(node)
     if "${" in text[begin:end]:
         raise NotEditable(f"line {node.start_mark.line + 1} takes its value from a variable")
     if begin == end:
-        return f"{text[:begin].rstrip(' ')} {_flow(value)}{text[end:]}"
-    if isinstance(node, yaml.SequenceNode) and not node.flow_style and not isinstance(value, str):
+        return f"{text[:begin].rstrip(' ')} {written.flow(value)}{text[end:]}"
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and not isinstance(value, str | Mapping):
         return _block_list(text, node, value)
     if isinstance(node, yaml.CollectionNode) and not node.flow_style:
         raise NotEditable(f"line {node.start_mark.line + 1} begins a map or list that runs over lines")
-    return text[:begin] + _flow(value) + text[end:]
+    return text[:begin] + written.flow(value) + text[end:]
 
 
 def _block_list(text: str, node: yaml.SequenceNode, value: Sequence[str]) -> str:
@@ -124,5 +138,32 @@ def _ending(text: str, at: int) -> str:
     return "\r\n" if windows else "\n"
 
 
-def _flow(value: Value) -> str:
-    return value if isinstance(value, str) else f"[{', '.join(value)}]"
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """How a new part of a text is written."""
+
+    as_json: bool
+
+    @classmethod
+    def of(cls, text: str) -> _Written:
+        """As the text is."""
+        try:
+            json.loads(text)
+        except (ValueError, RecursionError):
+            return _YAML
+        return cls(as_json=True)
+
+    def flow(self, value: Value) -> str:
+        """A value, on one line."""
+        if isinstance(value, str):
+            return json.dumps(value, ensure_ascii=False) if self.as_json else value
+        if isinstance(value, Mapping):
+            return f"{{{', '.join(self.pair(key, each) for key, each in value.items())}}}"
+        return f"[{', '.join(self.flow(each) for each in value)}]"
+
+    def pair(self, key: str, value: Value) -> str:
+        """A key with its value."""
+        return f"{self.flow(key)}: {self.flow(value)}"
+
+
+_YAML: Final = _Written(as_json=False)

@@ -19,7 +19,16 @@ from orchestrator.plan.matching import COMPATIBLE, DISTANCE, allowed, is_written
 from orchestrator.plan.observed import ObservedServer, ObservedState, Pin, Prospect, StartedServer, server_name
 from orchestrator.plan.processes import as_told, in_processes
 from orchestrator.plan.smaller import smaller
-from orchestrator.plan.started_words import EMPTY, model_of, not_ready, other_build, removed, started_why, without_model
+from orchestrator.plan.started_words import (
+    EMPTY,
+    model_of,
+    not_ready,
+    other_build,
+    port_taken,
+    removed,
+    started_why,
+    without_model,
+)
 from orchestrator.plan.tokens import is_bound, served_window, window
 from orchestrator.plan.unserved import cure_of, other_builds, why_unserved
 from orchestrator.plan.variants import variants
@@ -199,9 +208,8 @@ def _not_there(
     options = [option for server in where for option in _on_request(spec, server, around)]
     if where and all(is_other_build(spec, option) for option in options):
         return other_builds(spec, options) if options else without_model(spec, started, where[0])
-    return not_ready(
-        started, (prospect.program if prospect else "") or started.kind, prospect.taken if prospect else ""
-    )
+    taken = (port_taken(prospect, observed.started) or prospect.taken) if prospect else ""
+    return not_ready(started, (prospect.program if prospect else "") or started.kind, taken)
 
 
 def _bound_to(

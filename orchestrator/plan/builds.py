@@ -10,8 +10,9 @@ words of their own: ``Q4_K - Medium`` (llama.cpp).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf, log
 from typing import Final, Literal, cast
 
@@ -44,8 +45,17 @@ _MIXED: Final = re.compile(r"_k(_[sml])?$")
 """What Ollama's library spells in capitals in its tags: ``q4_K_M``, ``q6_K``."""
 _HUBS: Final = frozenset(("llama-cpp", "vllm", "mlx"))
 """Makes whose ids are repositories: one of another owner holds other files."""
+_GGUFS: Final = ("-gguf", ".gguf")
+"""How repositories and files of one build after the other end: what follows their colon is a build."""
 _ENGINE: Final = re.compile(r"-(?:gguf|hybrid|npu|cpu)$")
 """What Lemonade adds to a model's name."""
+_NUMBERED: Final = frozenset(("lm-studio", "foundry-local"))
+"""Makes that end an id with a number: of the instance at LM Studio (``qwen3-4b:2``), of the version at Foundry Local."""
+_SIZE: Final = re.compile(r"(?:\d+x)?\d+(?:\.\d+)?[mb]")
+_SIZED: Final = re.compile(rf"(?:^|[-_.])({_SIZE.pattern})(?=$|[-_.])")
+"""Where a name says how large its model is: ``qwen2.5-0.5b-instruct``."""
+_DOCKERS: Final = re.compile(r"(?:^|/)ai/[^/]+$")
+"""A name of Docker's library. One without a tag is another size there than Ollama's of the same name: ``ai/smollm2`` has 360M."""
 _SPELLINGS: Final = {"fp16": "f16", "bfp16": "bf16", "fp32": "f32", "bf32": "f32"}
 _TINY_LOSS: Final = 8.5
 """From this many bits on, more of them are commonly taken to gain nothing, and they take memory and time: Llama 3.1 8B makes
@@ -78,15 +88,16 @@ def build_of(name: str, told: str = "") -> Build:
 
 
 def same_model(provider: str, wanted: str, served: str) -> bool:
-    """Whether a server's id means the wanted one: case, Ollama's ``:latest``, folders and endings of files do not matter,
-    and neither do builds."""
+    """Whether a server's id means the wanted one: case, ``:latest``, folders and endings of files do not matter, and neither do
+    builds. A size does, wherever it stands: ``qwen2.5:7b`` is ``Qwen2.5-7B``, and no ``qwen2.5:0.5b``."""
     one, other = wanted.casefold(), served.casefold()
     if one == other:
         return True
-    if provider in _STEMS:
-        stem = _STEMS[provider]
-        return stem(one) == stem(other)
-    return not _forms(provider, one).isdisjoint(_forms(provider, other))
+    if provider == "ollama":
+        return _tagged(one) == _tagged(other)
+    if not _forms(provider, one).isdisjoint(_forms(provider, other)):
+        return True
+    return _is_whole(one) and _without_size(provider, other) in _bases(provider, one)
 
 
 def names_build(provider: str, name: str) -> bool:
@@ -259,22 +270,66 @@ def _unowned(stem: str) -> frozenset[str]:
     return frozenset((stem, _OWNED.sub("", stem)))
 
 
+@lru_cache(maxsize=4096)
 def _forms(provider: str, name: str) -> frozenset[str]:
     """What a name may be called by, where one form in common is enough. Lemonade's names end with what runs them; such a name is
-    compared with those of files and repositories, as ``Llama-3.2-1B-Hybrid`` is no ``llama-3.2-1b``, which follows instructions."""
-    forms = _unowned(_file_stem(name))
+    compared with those of files and repositories, as ``Llama-3.2-1B-Hybrid`` is no ``llama-3.2-1b``, which follows instructions.
+    A name of Docker's library that tells no size is compared with those of repositories only."""
+    tag = _size_tag(provider, name)
+    bases = _bases(provider, name)
+    if tag:
+        bases = frozenset(f"{base}-{tag}" for base in bases)
+    forms = bases
+    if "/" in name:
+        forms |= {f"{base} of a repository" for base in bases}
+    if _DOCKERS.search(name) and not (tag or any(map(_SIZED.search, bases))):
+        forms -= bases
     if provider == "lemonade" and ("/" in name or _ENGINE.search(name)):
-        forms |= {f"{_file_stem(_ENGINE.sub('', name))} of any engine"}
+        forms |= {f"{base} of any engine" for base in _bases(provider, _ENGINE.sub("", name))}
     return forms
+
+
+def _bases(provider: str, name: str) -> frozenset[str]:
+    """What stands before the tag, without its build."""
+    stem = _stem_and_tag(name)[0]
+    if provider == "foundry-local":
+        return frozenset((_INSTRUCTED.sub("", _VARIANT.sub("", stem)),))
+    return _unowned(stem)
+
+
+def _stem_and_tag(name: str) -> tuple[str, str]:
+    """What stands before and after the colon, both as they are, but for the build before it."""
+    stem, _, tag = _file(name).partition(":")
+    stem = stem.removesuffix(".gguf")
+    built = _BUILD.sub("", stem)
+    return (stem if built == stem else _MADE_BY.sub("", built)).removesuffix("-gguf"), tag
+
+
+def _size_tag(provider: str, name: str) -> str:
+    """What a tag says beside the build, which is mostly a size; empty where it says no more than that."""
+    before, _, tag = _file(name).partition(":")
+    if tag == "latest" or before.endswith(_GGUFS) or is_build(tag) or (provider in _NUMBERED and tag.isdecimal()):
+        return ""
+    return _INSTRUCTED.sub("", _MADE_BY.sub("", _BUILD.sub("", f"-{tag}")))[1:]
+
+
+def _is_whole(name: str) -> bool:
+    """Whether it is the name of a repository that tells one model from those of other sizes by itself, with no tag."""
+    stem, tag = _stem_and_tag(name)
+    apart = _INSTRUCTED.search(stem) or _SIZED.search(stem)
+    return not tag and apart is not None and "/" in name and not _DOCKERS.search(name)
+
+
+def _without_size(provider: str, name: str) -> str:
+    """A name whose tag is only the size, without that: ``phi-4-mini-instruct`` of ``ai/phi-4-mini-instruct:3.8B-Q4_0``; empty for
+    others, and where the name itself tells another size."""
+    stem, tag = _stem_and_tag(name)[0], _size_tag(provider, name)
+    told = _SIZED.findall(stem)
+    return stem if _SIZE.fullmatch(tag) and (not told or tag in told) else ""
 
 
 def _plain(stem: str) -> str:
     return _INSTRUCTED.sub("", _MADE_BY.sub("", stem).replace("_", "-"))
-
-
-def _file_stem(name: str) -> str:
-    stem = _file(name).partition(":")[0].removesuffix(".gguf")
-    return _BUILD.sub("", stem).removesuffix("-gguf")
 
 
 def _named(name: str) -> str:
@@ -289,11 +344,3 @@ def _tagged(name: str) -> str:
     if found is not None:
         tag = _INSTRUCTED.sub("", tag[: max(0, found.start() - 1)])
     return f"{folder}/{model}:{tag or 'latest'}"
-
-
-def _variant_stem(name: str) -> str:
-    """A Foundry Local name: an alias, or a variant of it."""
-    return _INSTRUCTED.sub("", _VARIANT.sub("", _file_stem(name)))
-
-
-_STEMS: Final[Mapping[str, Callable[[str], str]]] = {"ollama": _tagged, "foundry-local": _variant_stem}

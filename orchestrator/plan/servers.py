@@ -9,6 +9,7 @@ from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
 from orchestrator.plan.generations import berth_of, one_more, outlives, processes_of, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, Prospect, StartedServer, server_name
+from orchestrator.plan.started_words import port_taken
 
 Entry = tuple[op.Operation, str, bool]
 
@@ -113,14 +114,9 @@ def server_notes(observed: ObservedState) -> Iterator[str]:
         if berth.how != "there":
             yield from (f"{alias}: {note}" for note in prospect.notes)
         if berth.how != "there" or not (berth.now and berth.now.pid):  # given up for it, perhaps, or at rest
-            there = [
-                each
-                for each in observed.started.values()
-                if each.url and (each.pid or not (each.rests or each.returns))
-            ]
-            ours = any(each.url.endswith(f":{prospect.port}") for each in there)
-            if prospect.taken and not ours:  # one of ours is ended first, or tells it when it is started
-                yield f"{alias}: {prospect.taken}, and its server is not started before that is free: write another `port`, or none"
+            taken = port_taken(prospect, observed.started)
+            if taken:
+                yield f"{alias}: {taken}, and its server is not started before that is free: write another `port`, or none"
         if berth.how != "there" and prospect.broken:
             yield f"{alias}: its server will not start: {prospect.broken}: put the whole file there, or mend `path`"
         if berth.how != "there" and prospect.need and not prospect.tight:

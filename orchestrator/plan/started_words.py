@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.plan.builds import nearest_build
 from orchestrator.plan.choosing import Option
-from orchestrator.plan.observed import ObservedServer, StartedServer
+from orchestrator.plan.generations import server_of
+from orchestrator.plan.observed import ObservedServer, Prospect, StartedServer
 from orchestrator.ports.provider import Capability, ServedModel
 
 EMPTY: Final = "empty"
@@ -51,6 +53,22 @@ def not_ready(started: StartedServer, program: str, taken: str) -> tuple[str, st
         first = f"{taken}: end that, or write another `port` or none; then " if taken else see
         return f"{program}: {started.why}", f"{first}`orchestrator apply` tries it again"
     return f"{program} {NOT_READY}", "`orchestrator status` says how far it is"
+
+
+def port_taken(prospect: Prospect, started: Mapping[str, StartedServer]) -> str:
+    """Who has the port that the manifest writes for it, of ours by its name; empty where it is free, or where one of its own
+    deployment has it, or one that is on its way out: that is ended first, or tells it when this one is started."""
+    there = [
+        each
+        for each in started.values()
+        if prospect.port and each.url.endswith(f":{prospect.port}") and (each.pid or not (each.rests or each.returns))
+    ]
+    mine = prospect.name.partition("/")[0]
+    for each in there:
+        deployment, _, alias = server_of(each.name).partition("/")
+        if deployment != mine and each.state != "stopping":
+            return f"port {prospect.port} is taken by server.{alias} of {deployment}"
+    return "" if there else prospect.taken
 
 
 def other_build(option: Option, wanted: str) -> tuple[str, str]:

@@ -21,6 +21,10 @@ class Encoder(Protocol):
         """The vector of a text, at once: a millisecond or two. Only what fits into its window is read."""
         ...
 
+    def read_of(self, text: str) -> int:
+        """How many characters of the text are read, from its beginning."""
+        ...
+
     def known_share(self, texts: Sequence[str]) -> float:
         """Which share (0..1) of the words it knows whole: low where the texts are of a language that it never learned."""
         ...

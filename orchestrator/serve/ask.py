@@ -11,7 +11,9 @@ from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
+from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
+from orchestrator.serve.asked import Asked, Learn
 from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.outbound import Closed, Customs
@@ -135,8 +137,9 @@ def may_come_in_pieces(call: ChatCall) -> bool:
     return call.choice is None and not call.top_logprobs
 
 
-def provider_for(ask: Ask, start: Start) -> Provider:
-    """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds."""
+def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider:
+    """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds.
+    ``learn`` is told a window that has to be asked first."""
     if start.window is not None:
         narrow = too_long(ask.call, window_of(start.spec, start.window))
         if narrow is not None:
@@ -145,6 +148,8 @@ def provider_for(ask: Ask, start: Start) -> Provider:
         way = ask.customs.way(start.spec)
     else:
         way = start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
+    if start.asks and learn is not None and way is start.spec.provider and isinstance(way, Loader):
+        return cast(Provider, Asked(start.spec, learn))
     if start.spec.bounded and way is start.spec.provider:
         window = window_of(start.spec, start.window)
         return cast(Provider, Counted(way, window)) if window.counts else way

@@ -23,8 +23,8 @@ from orchestrator.serve.steps.shorten import shortened
 
 
 def handed_on(run: Run) -> Handed:
-    """Who tried before, and which values of named fields stand in what goes to the other node: it hides them from the cloud, but
-    what a function gave here, it has not seen. Raises ``StaysHere`` where these are too many to tell."""
+    """Who tried before, what it is a part of, and which values of named fields stand in what goes to the other node: it hides them
+    from the cloud, but what a function gave here, it has not seen. Raises ``StaysHere`` where these are too many to tell."""
     attempts = tuple(_within_bounds(run, each) for each in run.attempts[-MOST_ATTEMPTS:])
     values = dict.fromkeys(_known_in(run, attempts))
     if len(values) > MOST_VALUES:
@@ -33,12 +33,12 @@ def handed_on(run: Run) -> Handed:
             "another node cannot be told what to hide",
             cure="Ask in a shorter conversation, or of fewer rows.",
         )
-    return Handed(attempts, tuple(values))
+    return Handed(attempts, tuple(values), run.part_of)
 
 
 def take_over(run: Run, handed: Handed) -> None:
     """The run goes on from one of another node."""
-    run.attempts = handed.attempts
+    run.attempts, run.part_of = handed.attempts, handed.part_of
     if run.passage is not None:
         for field, value in handed.values:
             run.passage.learn_value(value, field)

@@ -27,6 +27,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "request": run.request.as_json(),
         "typed": run.typed,
+        "part_of": run.part_of,
         "nonce": run.nonce,
         "result": result.as_json(),
         "attempts": [
@@ -94,6 +95,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
         request = replace(request, timeout=None)
     run = Run(request, deployment, loop, emit, None)
     run.typed, run.nonce = str(held["typed"]), str(held["nonce"])
+    run.part_of = str(held.get("part_of", ""))
     run.started -= result.timings.get("total", 0.0) / 1e3
     run.path = list(result.path)
     run.decisions = result.decisions

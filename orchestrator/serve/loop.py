@@ -140,7 +140,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                carrier, call = provider_for(ask, start), call_for(ask, start, began)
+                carrier, call = provider_for(ask, start, self._scheduler.on_told), call_for(ask, start, began)
                 reply = await (self._gathered(caller, carrier, call) if start.streams else whole(caller, carrier, call))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None, reply)
@@ -162,7 +162,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                source = provider_for(ask, start).stream(call_for(ask, start, began))
+                source = provider_for(ask, start, self._scheduler.on_told).stream(call_for(ask, start, began))
                 held = HeldBack(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):

@@ -33,26 +33,13 @@ from orchestrator.serve.selection import choice_told
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
 SHARED: Final = (
-    *(
-        "deployment",
-        "loop",
-        "emit",
-        "pressure",
-        "fitted",
-        "refined",
-        "privacy",
-        "passage",
-        "desk",
-        "outbox",
-        "elsewhere",
-        "consents",
-    ),
-    *("came", "started", "deadline", "history", "decisions"),
+    *("deployment", "loop", "emit", "pressure", "fitted", "refined", "privacy", "passage"),
+    *("desk", "outbox", "elsewhere", "consents", "came", "started", "deadline", "history", "decisions"),
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
 OWN: Final = (
-    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "parts", "conversation"),
-    *("going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
+    *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "part_of", "parts"),
+    *("conversation", "going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
     *("said", "paused", "foresees", "keys", "epoch"),
 )
 """What each run has for itself; what of it a part begins with, ``Run.part`` says."""
@@ -72,7 +59,7 @@ class Run:
     what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
     agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
     lease that an exclusive agent began under. ``is_part``: it answers a part of another run's request; ``parts`` are what came
-    of such runs."""
+    of such runs. ``part_of`` is the text of the request that its own is a part of, here, before it waited, or on another node."""
 
     __slots__ = (
         "attempts",
@@ -100,6 +87,7 @@ class Run:
         "nonce",
         "notes",
         "outbox",
+        "part_of",
         "parts",
         "passage",
         "path",
@@ -157,7 +145,7 @@ class Run:
         self.paused = False
         self.foresees = False
         self.keys = 0
-        self.is_part = False
+        self.is_part, self.part_of = False, ""
         self.parts: tuple[PartResult, ...] = ()
 
     def part(self, text: str, agent: str, listen: Emit | None) -> Run:
@@ -168,7 +156,7 @@ class Run:
             setattr(part, name, getattr(self, name))
         part.path, part.notes = list(self.path), list(self.notes)
         part.until = self.deadline
-        part.is_part = True
+        part.is_part, part.part_of = True, self.part_of or self.request.text
         return part
 
     def queue(self, priority: PriorityClass) -> Mapping[str, Any] | None:

@@ -84,6 +84,12 @@ class Scheduler(Dispatch):
         self._models.loaded(model, outcome, now)
         return self._take(now)
 
+    def on_told(self, name: str, window: int) -> None:
+        """A server told the window of an endpoint, whose model it had loaded for a call."""
+        lane = self._lanes.get(name)
+        if lane is not None:
+            lane.endpoint.window = window
+
     def on_unloaded(self, model: str, error: ModelError | None, now: float) -> list[Effect]:
         """An ``Unload`` ended."""
         self._models.unloaded(model, error, now)

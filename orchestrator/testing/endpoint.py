@@ -135,6 +135,7 @@ class SimulatedEndpoint:
 
     def __post_init__(self, kept: ModelStore | None) -> None:
         self.store = stored(self.models) if kept is None else kept
+        self.store.context = self.context
         self.store_is_given = kept is not None
         self.models = tuple(self.store.installed)
         self.line = Slots(self.slots, self.queue)

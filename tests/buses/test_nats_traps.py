@@ -150,6 +150,21 @@ async def test_a_bucket_that_is_not_as_it_shall_be_is_told(tmp_path: Path) -> No
             assert "remove its stream KV_LEASE" in told.value.cure
 
 
+async def test_a_lease_that_ran_out_is_remembered_for_long(tmp_path: Path) -> None:
+    """What is forgotten looks like a deleted store. A bucket of an older version, which forgot after a minute, is brought up to it,
+    and what it holds stays."""
+    with fleet_in(tmp_path) as fleet:
+        async with connected(fleet.options()) as bus:
+            await bus.prepare()
+            jetstream = bus._line.client.jetstream()
+            before = (await jetstream.stream_info("KV_LEASE")).config
+            await jetstream.update_stream(before.evolve(subject_delete_marker_ttl=60.0))
+            held = await bus.swap("lease", "d.lead", b"a")
+            assert await bus.prepare() == ()
+            assert (await jetstream.stream_info("KV_LEASE")).config.subject_delete_marker_ttl == 86_400.0
+            assert await bus.read("lease", "d.lead") == held
+
+
 async def test_after_a_full_disk_the_store_fails_until_a_restart(tmp_path: Path) -> None:
     """The log says so in words that we know; letters go on meanwhile; a restart mends it, and what was acknowledged is there."""
     with fleet_in(tmp_path) as fleet:

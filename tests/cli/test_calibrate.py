@@ -112,7 +112,7 @@ def test_what_cannot_be_labelled_is_told(shop: Run) -> None:
     [
         ("[1]", "case 1: a case is a map"),
         ("[{run: run_1, right: maybe}]", "case 1: `run` is no id, or `right` is not true or false"),
-        ("[{text: hello}]", "case 1: `text` or `answer` is missing"),
+        ("[{text: hello}]", "case 1: `answer` is missing"),
         ("[{text: a, answer: b, agent: 3}]", "case 1: `agent` is no name"),
         ("[{run: run_1, right: true, router: [a]}]", "case 1: `router` is no name"),
         (

@@ -202,7 +202,7 @@ def test_a_server_that_wants_a_key_gets_it(home: Path, monkeypatch: pytest.Monke
         (("load", "phi-4-mini", "--context", "0"), 64, "--context 0 is no number of tokens"),
         (("load", "phi-4-mini", "--keep-alive", "long"), 64, "'long' is no duration"),
         (("load", "phi-4-mini", "--timeout", "0s"), 64, "--timeout 0s leaves no time"),
-        (("pull", "phi-4-mini", "--endpoint", "ftp://x"), 4, "cure: start the server there"),
+        (("pull", "phi-4-mini", "--endpoint", "ftp://x"), 64, "begins neither with http:// nor with https://"),
         (("pul", "phi-4-mini"), 64, "cure: did you mean"),
     ],
 )

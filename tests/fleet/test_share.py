@@ -12,7 +12,7 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.core.errors import DeployError
 from orchestrator.node.worker import Held
-from tests.policy.lives import asked, life
+from tests.policy.lives import applied, asked, life
 from tests.policy.shop import alone
 
 __all__ = ["alone"]
@@ -45,3 +45,24 @@ async def test_a_key_that_lacks_keeps_nobody_else_from_answering(tmp_path: Path)
         with pytest.raises(DeployError, match=r"agent\.clerk would have nothing to answer with"):
             await worker.hold(held, manifest(tmp_path, clerk=KEYLESS, far=KEYLESS), 2)
         assert (await asked(planes, "fl", "hours?", agent="clerk")).text == "Nine to six."
+
+
+async def test_a_deployment_of_the_nodes_own_is_not_taken_for_the_fleets(tmp_path: Path) -> None:
+    """Under the same name: it serves on, no other node may ask it, and the fleet is told. Once it is down, the fleet's comes."""
+    wanted, held = manifest(tmp_path, clerk=RULED), {"clerk": Held("clerk", "", exclusive=False)}
+    own = tmp_path / "own.yaml"
+    agents = [{"name": "only", "reflex": [{"say": "Mine."}]}]
+    own.write_text(json.dumps({"metadata": {"name": "fl"}, "deployment": {"type": "single-device", "agents": agents}}))
+    async with life(tmp_path) as planes:
+        worker = EngineWorker("fl", "edge-1", planes.reconciler, planes.engines)
+        await applied(planes, own)
+        with pytest.raises(DeployError, match="edge-1 has a deployment of its own that is called fl") as told:
+            await worker.hold(held, wanted, 1)
+        assert "orchestrator down fl, on that node" in told.value.cure
+        assert (dict(worker.load().agents), worker.load().room) == ({}, 0)
+        await worker.hold({}, {**wanted, "elements": []}, 2)  # the fleet's is taken down: this one is not
+        assert (await asked(planes, "fl", "who?", agent="only")).text == "Mine."
+        await planes.reconciler.down("fl", 1.0, lambda _: None)
+        await worker.hold(held, wanted, 3)
+        assert (await asked(planes, "fl", "hours?", agent="clerk")).text == "Nine to six."
+        assert dict(worker.load().agents) == {"clerk": True}

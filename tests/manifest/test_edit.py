@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from hypothesis import given
@@ -41,6 +43,21 @@ def test_a_map_on_one_line_stays_on_one_line() -> None:
     text = "agents:\n  - {name: front, role: router, routes: [a]}  # all\n"
     assert set_here(text) == text.replace("router,", "router, confidence: 83%,")
     assert set_here(text, "stages", ["lexical"]) == text.replace("router,", "router, stages: [lexical],")
+
+
+def test_json_stays_json_on_one_line_and_over_lines() -> None:
+    """In quotes, and a new key begins a line where the others do."""
+    plain = {"agents": [{"name": "front", "role": "router", "stages": ["intent"], "default": "a"}]}
+    for indent, after in ((None, '"router", "confidence": "83%", '), (2, '"router",\n      "confidence": "83%",\n')):
+        text = json.dumps(plain, indent=indent)
+        line = next(number for number, each in enumerate(text.split("\n"), 1) if '"name"' in each)
+        near = KeyPlace(line, text.split("\n")[line - 1].index('"name"') + 1)
+        once = set_key(text, near, "confidence", "83%", ("name", "role"))
+        assert after in once
+        twice = set_key(once, near, "stages", ["rules", "lexical"], ORDER)
+        again = json.loads(set_key(twice, near, "routing", {"confidence": "83%"}, ORDER))
+        more = {"confidence": "83%", "stages": ["rules", "lexical"], "routing": {"confidence": "83%"}}
+        assert again == {"agents": [{**plain["agents"][0], **more}]}
 
 
 def test_a_list_over_lines_keeps_the_comments_of_its_items() -> None:

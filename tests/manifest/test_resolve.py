@@ -158,6 +158,24 @@ def test_the_routers_model_is_the_one_for_routing() -> None:
     assert agent_of(meant("  models: [phi-4]\n  agents: [orders, sales]\n"), "router").model == []
 
 
+@pytest.mark.parametrize(
+    ("written", "more", "models"),
+    [
+        ("", "", []),
+        (", tasks: [conversation]", "", ["e"]),
+        (", primary: true", "", ["e"]),
+        ("", "    - {name: sales, instructions: Sell., model: e}\n", ["e"]),
+    ],
+)
+def test_what_is_known_only_as_an_encoder_answers_nobody(written: str, more: str, models: list[str]) -> None:
+    """An agent gets it only where something says that it can answer."""
+    model = f"{{alias: e, provider: openai-compatible, model: x, endpoint: 'http://127.0.0.1:1/v1'{written}}}"
+    front = "{name: front, role: router, encoder: e}"
+    found = meant(f"  models: [{model}]\n  agents:\n    - {front}\n    - {{name: a, instructions: Help.}}\n{more}")
+    assert agent_of(found, "a").model == models
+    assert why(found, "model.e", "tasks") == ("" if models else "a router has it as its encoder")
+
+
 def test_a_model_for_embeddings_alone_answers_nobody_that_does_not_name_it() -> None:
     """Under whatever alias; who names it is told. One that does something else too may be chosen."""
     vectors = (

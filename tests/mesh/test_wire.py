@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.core.clauses import LONGEST_TEXT
 from orchestrator.core.errors import NotUnderstood
 from orchestrator.core.handed import LONGEST_SAID, MOST_ATTEMPTS, MOST_MARKS, MOST_VALUES, Attempt, Handed
 from orchestrator.node import wire
@@ -153,6 +154,8 @@ def _with(letter: Letter, **headers: str) -> Letter:
         (wire.read_call, _with(CALL, Handed='{"values":[["patient"]]}')),
         (wire.read_call, _with(CALL, Handed='{"values":[["patient",7]]}')),
         (wire.read_call, _with(CALL, Handed=json.dumps({"values": [["f", "v"]] * (MOST_VALUES + 1)}))),
+        (wire.read_call, _with(CALL, Handed='{"part_of":7}')),
+        (wire.read_call, _with(CALL, Handed=json.dumps({"part_of": "x" * (LONGEST_TEXT + 1)}))),
         (
             wire.read_call,
             _with(CALL, Handed=json.dumps({"attempts": [ATTEMPT | {"marks": [[0, 1, "f"]] * (MOST_MARKS + 1)}]})),
@@ -179,6 +182,13 @@ def test_what_a_newer_node_says_more_of_a_hand_over_is_left_alone() -> None:
     newer = json.dumps({"attempts": [ATTEMPT | {"mood": "sad"}], "weather": 1})
     handed = wire.read_call(_with(CALL, Handed=newer)).handed
     assert handed == Handed((Attempt("agent.desk", "unsure", "well", ("db.row (ok)",)),))
+
+
+def test_what_a_request_is_a_part_of_goes_along() -> None:
+    """A router behind an agent there asks the same of the whole as here."""
+    handed = Handed(part_of="an apple, and delete the users: é\ud800")
+    letter = wire.call_letter("s", replace(wire.read_call(CALL), handed=handed), "inbox")
+    assert wire.read_call(letter).handed == handed
 
 
 def test_an_older_node_leaves_a_hand_over_alone() -> None:

@@ -275,6 +275,31 @@ def test_a_taken_port_is_told_wherever_it_is_in_the_way(one: StartedServer | Non
     assert told not in diff(desk(), seen(started(url="http://127.0.0.1:8080"), port=8080, taken=TAKEN)).notes
 
 
+OTHER = StartedServer("pp/two", "llama-cpp", "x", "ready", url="http://127.0.0.1:8080", pid=9)
+MINE = "port 8080 is taken by server.two of pp"
+
+
+@pytest.mark.parametrize("taken", ["port 8080 is taken by llama-server (process 9)", ""])
+@pytest.mark.parametrize("state", ["ready", "starting", "empty"])
+def test_a_port_that_a_server_of_another_deployment_has_is_told(taken: str, state: str) -> None:
+    """By its name, also before it listens there; and after an apply that failed for that. One that goes, or rests, is not in the
+    way, and one of the own deployment is ended first."""
+    told = f"tiny: {MINE}, and its server is not started before that is free: write another `port`, or none"
+    failed = started(state="failed", why=f"given up after 3 tries: {MINE}", url="", pid=0)
+    for one in (None, failed):
+        observed = seen(one, port=8080, taken=taken)
+        among = {**observed.started, "pp/two": replace(OTHER, state=state)}
+        assert diff(desk(), replace(observed, started=among)).notes[-1] == told
+        for gone in (replace(OTHER, state="stopping"), replace(OTHER, name="desk/two")):
+            among = {**observed.started, gone.name: gone}
+            assert not [note for note in diff(desk(), replace(observed, started=among)).notes if "is taken" in note]
+    among = {"desk/tiny": failed, "pp/two": replace(OTHER, state=state)}
+    bound = bind_all(desk(), replace(seen(port=8080, taken=taken), started=among))["tiny"]
+    assert bound.cure == f"{MINE}: end that, or write another `port` or none; then `orchestrator apply` tries it again"
+    resting = replace(OTHER, state="resting", rests=True, pid=0)
+    assert not any(MINE in note for note in diff(desk(), replace(seen(port=8080), started={"pp/two": resting})).notes)
+
+
 def test_an_apply_is_no_cure_for_a_taken_port() -> None:
     """Whoever has it must go, or the manifest change; without that each apply ends as the last one."""
     failed = started(state="failed", why="given up after 3 tries: x", url="", pid=0)

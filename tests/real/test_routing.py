@@ -55,8 +55,8 @@ SEVERAL = (
     HEAD
     + """\
     - {name: front, role: router, several: true, stages: [keyword], model: tiny, routes: [bills, faults]}
-    - {name: bills, keywords: [bill], instructions: You answer bills., model: tiny, max_tokens: 20}
-    - {name: faults, keywords: [broken], instructions: You mend., model: tiny, max_tokens: 20}
+    - {name: bills, keywords: [bill], instructions: You answer bills., model: tiny, max_tokens: 20, temperature: 0}
+    - {name: faults, keywords: [broken], instructions: You mend., model: tiny, max_tokens: 20, temperature: 0}
 """
 )
 

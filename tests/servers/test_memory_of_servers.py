@@ -168,7 +168,7 @@ async def test_a_server_goes_with_its_drain_while_a_request_is_in_work(opened: t
 
 
 def test_who_has_the_port_that_is_written_is_seen(tmp_path: Path) -> None:
-    """Without listening there; the plan tells it where that is none of ours."""
+    """Without listening there; the plan tells it, of ours by name, but for one of its own deployment, which is ended first."""
     place = Place(tmp_path)
     place.model()
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -186,7 +186,10 @@ def test_who_has_the_port_that_is_written_is_seen(tmp_path: Path) -> None:
     told = f"tiny: {who}, and its server is not started before that is free: write another `port`, or none"
     assert told in list(server_notes(seen))
     ours = StartedServer("shop/other", "llama-cpp", "x", "ready", url=f"http://127.0.0.1:{port}")
-    assert told not in list(server_notes(replace(seen, started={"shop/other": ours})))
+    (named,) = server_notes(replace(seen, started={"shop/other": ours}))
+    assert named == told.replace(who, f"port {port} is taken by server.other of shop")
+    own = replace(ours, name="kiosk/other")
+    assert list(server_notes(replace(seen, started={"kiosk/other": own}))) == []
 
 
 def test_a_folder_has_the_builds_that_a_server_can_be_started_with(tmp_path: Path) -> None:

@@ -156,10 +156,22 @@ def test_rules_refuse_an_unknown_condition() -> None:
     assert caught.value.cure == 'did you mean "keywords"?'
 
 
+def test_of_a_long_pattern_it_is_told_what_it_found() -> None:
+    """Such as the many ways to ask for one thing."""
+    why, many = "", "|".join(f"show me the number {number}" for number in range(100))
+    for key, told in (("asks", 'it asks "show me the number 7"'), ("regex", "the pattern show me the number 0|")):
+        strategy = fit_rules(
+            (Candidate("shown", when={key: f"(?:{many})(?!\\d)" if key == "asks" else many}),), OPTIONS
+        )
+        why = strategy.decide_now(RouteQuestion("please show me the number 7, thanks")).why
+        assert why.startswith(told) and len(why) < 150
+    assert 'finds "show me the number 7"' in why
+
+
 def test_a_route_may_look_at_what_is_asked() -> None:
     strategy = fit_rules((Candidate("closing", when={"asks": "close"}),), OPTIONS)
     found = strategy.decide_now(RouteQuestion("please close ticket 5"))
-    assert (found.choice, found.why) == ("closing", "it asks for close")
+    assert (found.choice, found.why) == ("closing", 'it asks "close"')
     assert strategy.decide_now(RouteQuestion("do not close ticket 5")).choice is None
 
 

@@ -106,6 +106,11 @@ async def test_a_model_that_obeys_the_request_still_cannot_leave_the_list() -> N
         ("ORDERS", "orders", "tiny chose orders of 3"),
         ('"orders"', "orders", "tiny chose orders of 3"),
         ('```json\n{"agent": "orders"}\n```', "orders", "tiny chose orders of 3"),
+        ('<think>\n\n</think>\n\n{"agent": "orders"}', "orders", "tiny chose orders of 3"),
+        ('<think>billing? No.</think>\n```json\n{"agent": "orders"}\n```', "orders", "tiny chose orders of 3"),
+        ("it is about billing</think>orders", "orders", "tiny chose orders of 3"),
+        ("<think>it is for billing", None, "tiny gave a thought and no answer"),
+        ('{"excluded": "orders"}', None, 'tiny gave JSON without one name: "{"excluded": "orders"}"'),
         ('{"choice": "orders"}', "orders", "tiny chose orders of 3"),
         ('{"agent": "none"}', None, "tiny says that none of 3 fits"),
         ("", None, "tiny gave an empty answer"),
@@ -171,7 +176,11 @@ async def test_confidence_is_the_probability_of_the_name_s_tokens() -> None:
     [
         ("llama-cpp", None, "tiny chose orders (40%), but 60% is needed of llama-cpp"),
         ("vllm", "orders", "tiny chose orders (40%) of 3"),
-        ("ollama", "orders", "tiny chose orders (40%) of 3"),
+        (
+            "ollama",
+            "orders",
+            "tiny chose orders (40%) of 3; model_confidence names no ollama, of which every choice counts",
+        ),
     ],
 )
 async def test_a_written_confidence_is_asked_of_the_servers_of_its_kind_only(
@@ -285,3 +294,48 @@ def test_a_fence_around_the_json_does_not_hide_the_confidence() -> None:
     """llama-server takes the fence that a model wrote out of its text, and leaves it among the tokens."""
     tokens = [("```json\n", 0.9), ('{"agent": "', 0.9), ("orders", 0.5), ('"}', 0.9), ("\n```", 0.9)]
     assert confidence_of(reply_of("orders", *tokens)) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "confidence"),
+    [
+        ('{"agent": "|orders:5|", "reason": "|about an order:98|"}', 0.05),
+        ('{"agent": "|orders:99|", "reason": "|about an order:2|"}', 0.99),
+        ('{"reason": "|about an order:2|", "agent": "|orders:99|"}', 0.99),
+        ('{"agent": "|orders:5|", "confidence": |0.9:98|}', 0.05),
+        ('{"confidence": {"agent": "|none:2|"}, "agent": "|or:50||ders:50|"}', 0.25),
+        ('{"agent": "|orders:99|", "agent": "|orders:5|"}', 0.05),
+        ('{"choice": "|orders:7|", "sure": true, "more": [|1:2|]}', 0.07),
+        ('```json\n{"agent": "|orders:7|", "why": "|{\\"agent\\": \\"x\\"}:98|"}\n```', 0.07),
+        ('<think>"|orders:98|" or {"agent": "|billing:98|"}</think>\n{"agent": "|orders:7|", "n": 1}', 0.07),
+        ('"|orders:7|"', 0.07),
+        ("|orders:7|", 0.07),
+    ],
+)
+def test_the_probability_is_that_of_the_chosen_name_wherever_it_stands(tokens: str, confidence: float) -> None:
+    """Not of what stands behind it, nor of a probability that the model says itself."""
+    pieces = [piece.rsplit(":", 1) if at % 2 else (piece, "100") for at, piece in enumerate(tokens.split("|"))]
+    written = [(piece, int(share) / 100) for piece, share in pieces if piece]
+    said = "".join(piece for piece, _ in written).rpartition("</think>")[2]
+    assert confidence_of(reply_of(said, *written)) == pytest.approx(confidence)
+    assert read_choice(said, ["orders", "billing"]) == ("orders", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "chosen", "why"),
+    [
+        ((("orders", 0.05), ("about an order", 0.98)), None, "tiny chose orders (5%), but 60% is needed of tiny-kind"),
+        ((("orders", 0.99), ("about an order", 0.02)), "orders", "tiny chose orders (99%) of 3"),
+    ],
+)
+async def test_what_a_model_says_beside_its_choice_is_not_how_sure_it_is(
+    said: tuple[tuple[str, float], ...], chosen: str | None, why: str
+) -> None:
+    """Of a server that holds it to no schema."""
+    (name, sure), (reason, other) = said
+    tokens = [('{"agent": "', 1.0), (name, sure), ('", "reason": "', 1.0), (reason, other), ('"}', 1.0)]
+    reply = reply_of("".join(token for token, _ in tokens), *tokens)
+    model = Model(replace(reply, kind="tiny-kind"))
+    options = StrategyOptions(model_confidence={"tiny-kind": 0.6})
+    decision = await fit_intent(DESKS, options).decide(question("where is it", model))
+    assert (decision.choice, decision.why) == (chosen, why)

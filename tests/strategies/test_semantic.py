@@ -175,7 +175,11 @@ async def test_of_many_agents_a_model_is_shown_those_that_the_encoder_puts_first
 
 def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: LocalEncoder) -> None:
     text = "where is my parcel order " * 1_000
-    assert fitted(encoder).decide_now(RouteQuestion(text)).why.endswith("read the first 4,000 of 25,000 characters")
+    assert fitted(encoder).decide_now(RouteQuestion(text)).why.endswith("read the first 469 of 25,000 characters")
+    assert encoder.read_of(text) == 469 and encoder.read_of(text[:469]) == 469
+    assert fitted(encoder).decide_now(RouteQuestion(text[:471])).why.endswith("read the first 469 of 471 characters")
+    for short in (text[:469], text[:90], "where is my order"):
+        assert "characters" not in fitted(encoder).decide_now(RouteQuestion(short)).why
 
 
 def test_it_tells_from_which_confidence_it_decides(encoder: LocalEncoder) -> None:

@@ -122,3 +122,15 @@ async def test_a_cascade_names_the_stage_that_decided() -> None:
 def test_the_words_never_say_the_opposite(probability: float, needed: float, enough: bool, told: str) -> None:
     """Finer than whole percents only where these would not tell which is more."""
     assert Sureness(probability, probability, needed, enough).told("a") == told
+
+
+@pytest.mark.parametrize(("few", "told"), [(None, ""), (1, "1 example"), (6, "6 examples")])
+def test_a_confidence_of_few_examples_is_told_as_assumed(few: int | None, told: str) -> None:
+    """Whether it decides or not; labels say more than examples."""
+    more = f", mostly assumed from {told}" if told else ""
+    assert (
+        sureness(0.99, 0.86, None, None, strict=False).fitted_on(few).told("hours")
+        == f"hours, 99% sure (needs 86%){more}"
+    )
+    unsure = sureness(0.5, 0.86, None, None, strict=False).fitted_on(few).told("hours")
+    assert unsure == f"not sure enough: hours 50% (needs 86%){more}"

@@ -78,10 +78,18 @@ class EngineWorker:
         self._served: set[str] = set()
 
     async def hold(self, agents: Mapping[str, Held], manifest: Mapping[str, Any], revision: int) -> None:
-        """Serve this share of the manifest from now on, warm beside what served before. Raises ``DeployError`` where it cannot, or
-        where nothing would answer for an agent that something answers for now: what served before serves on."""
+        """Serve this share of the manifest from now on, warm beside what served before. Raises ``DeployError`` where it cannot,
+        where nothing would answer for an agent that something answers for now, or where the node has a deployment of its own
+        under that name: what served before serves on."""
         blueprint = Blueprint.from_json(manifest)
         desired = self._reconciler.desired.get(self._name)
+        if desired is not None and not desired.blueprint.node:
+            if not blueprint.elements:
+                return
+            raise DeployError(
+                f"{self._node} has a deployment of its own that is called {self._name}",
+                cure=f"orchestrator down {self._name}, on that node; or give the fleet's another name",
+            )
         if not blueprint.elements:  # the fleet serves it no more
             if desired is not None:
                 await self._reconciler.down(self._name, DRAIN_SECONDS, _unheard)
@@ -120,6 +128,8 @@ class EngineWorker:
         try:
             engine = self._engines.get(self._name)
         except NoSuchDeployment:
+            return Load(slots=0, room=0)
+        if not engine.deployment.blueprint.node:  # the node's own, under the same name
             return Load(slots=0, room=0)
         here = [agent for agent in engine.deployment.agents.values() if not is_elsewhere(agent)]
         slots = _slots(engine, here)

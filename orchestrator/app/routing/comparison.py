@@ -42,7 +42,7 @@ def compare(now: Measured, then: Measured, target: float, *, missed: bool) -> Co
         return _beyond_chance(avoided, added, why, _reach(then, target))
     gained, lost = _gains(now, then)
     why = f"{gained} requests more are decided rightly and {lost} fewer"
-    share = then.figures.kept_right
+    share = then.figures.decided_right
     if gained > lost and share.value is not None and share.value < target:
         return Comparison(False, f"{why}, but of what is decided only {share.right} of {share.of} are right")
     if gained > lost:
@@ -66,7 +66,7 @@ def _p(chance: float, digits: int) -> str:
 
 
 def _reach(then: Measured, target: float) -> str:
-    share = then.figures.kept_right
+    share = then.figures.decided_right
     if share.value is None or share.value >= target:
         return ""
     return f"; the target is not reached all the same: {share.right} of {share.of} are right"

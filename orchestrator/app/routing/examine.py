@@ -19,6 +19,7 @@ from orchestrator.core.refined import Fit, Refinements, refinements_of
 from orchestrator.core.request import Decision
 from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.distant import ServerEncoder
+from orchestrator.deploy.guards import Guards, barred_by, guards_of
 from orchestrator.deploy.make import options_of, version_of
 from orchestrator.plugins.strategies.overlaps import Overlap, overlaps_of
 from orchestrator.plugins.strategies.text import words_of
@@ -31,6 +32,7 @@ from orchestrator.ports.strategy import (
     ModelQuestion,
     RouteQuestion,
     Strategy,
+    without_barred,
 )
 
 NOT_ASKED: Final = "no model is asked here"
@@ -43,17 +45,23 @@ NO_LABELS: Final[Labels] = {}
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A router that has learned; ``refined`` is what labelled decisions of it say."""
+    """A router that has learned; ``refined`` is what labelled decisions of it say, ``guards`` what its strict routes ask for."""
 
     spec: RouterSpec
     candidates: tuple[Candidate, ...]
     strategy: Strategy
     refined: Refinements = field(default_factory=dict)
+    guards: Guards = field(default_factory=dict)
 
     def question(self, text: str, complexity: str = "") -> RouteQuestion:
         """A request to it. Where it has a model its other stages are as strict as they are with one, and it is not asked."""
         ask = _not_asked if self.spec["models"] else None
-        return RouteQuestion(text, complexity=complexity, ask=ask, refined=self.refined)
+        barred = barred_by(self.guards, text, complexity)
+        return RouteQuestion(text, complexity=complexity, ask=ask, refined=self.refined, barred=barred)
+
+    async def decide(self, question: RouteQuestion) -> Decision:
+        """As in a run: by no strict way whose condition does not hold."""
+        return without_barred(await self.strategy.decide(question), question.barred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +127,8 @@ async def examine(
     for name, one in fitted.items():
         if router in ("", name):
             tried = tuple([await _try(case, asked, fitted) for case in cases]) if name == asked else ()
-            found.append(_examined(one, Figures(tried) if tried else None))
+            known = _known(cases, fitted.values()) if name == asked else []
+            found.append(_examined(one, Figures(tried) if tried else None, known))
     return found
 
 
@@ -139,7 +148,8 @@ def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder, lab
     candidates = candidates_of(spec, targets)
     options = options_of(spec, opener_of(spec, blueprint, encoder))
     refined = refinements_of(labels, spec["name"], version_of(spec, targets, models))
-    return Fitted(spec, candidates, catalog.load("strategy", spec["strategy"])(candidates, options), refined)
+    strategy = catalog.load("strategy", spec["strategy"])(candidates, options)
+    return Fitted(spec, candidates, strategy, refined, guards_of(spec))
 
 
 def labels_of(name: str, state: Path) -> Labels:
@@ -180,29 +190,39 @@ def check_wanted(cases: Sequence[Case], fitted: Mapping[str, Fitted]) -> None:
 
 async def _try(case: Case, router: str, fitted: dict[str, Fitted]) -> Tried:
     """Ask from router to router, as a run does; who scored best is followed where nobody is chosen."""
-    decision = await fitted[router].strategy.decide(fitted[router].question(case.text, case.complexity))
+    decision = await fitted[router].decide(fitted[router].question(case.text, case.complexity))
     first, last, left = first_of(decision), decision, len(fitted)
     while first in fitted and first not in case.wanted and left:
         left -= 1
-        inner = await fitted[first].strategy.decide(fitted[first].question(case.text, case.complexity))
+        inner = await fitted[first].decide(fitted[first].question(case.text, case.complexity))
         first = first_of(inner)
         last = inner if last.choice is not None else last  # who was not chosen is not asked
     return Tried(case.id, case.text, case.wanted, last, first)
 
 
-def _examined(one: Fitted, cases: Figures | None) -> Examined:
+def _known(cases: Sequence[Case], fitted: Collection[Fitted]) -> list[str]:
+    """That some cases are no requests which a router has never seen, where they are not."""
+    seen = {" ".join(words_of(text)) for one in fitted for _, text in _examples(one.candidates)}
+    count = sum(" ".join(words_of(case.text)) in seen for case in cases)
+    if not count:
+        return []
+    return [f"{count} of {len(cases)} cases are in the words of an example, which is known already: these say little"]
+
+
+def _examined(one: Fitted, cases: Figures | None, known: Sequence[str]) -> Examined:
     own, untried = None, 0
     if hasattr(one.strategy, "judge_unseen"):
         judge = cast(LeavesOut, one.strategy).judge_unseen
         tried = []
         for name, text in _examples(one.candidates):
-            inside = judge(one.question(text), name, whole=False)
-            outside = judge(one.question(text), name, whole=True)
+            question = one.question(text)
+            inside, outside = (judge(question, name, whole=whole) for whole in (False, True))
             if inside is None or outside is None:
                 untried += 1
-            else:
-                tried.append(Tried(f"{name}, left out", text, (name,), inside, first_of(inside)))
-                tried.append(Tried(f"all of {name} left out", text, (), outside, first_of(outside)))
+                continue
+            inside, outside = (without_barred(each, question.barred) for each in (inside, outside))
+            tried.append(Tried(f"{name}, left out", text, (name,), inside, first_of(inside)))
+            tried.append(Tried(f"all of {name} left out", text, (), outside, first_of(outside)))
         own = Figures(tuple(tried))
     return Examined(
         one.spec["name"],
@@ -210,7 +230,7 @@ def _examined(one: Fitted, cases: Figures | None) -> Examined:
         len(one.candidates),
         tuple(getattr(one.strategy, "thresholds", ())),
         one.refined,
-        tuple(getattr(one.strategy, "notes", ())),
+        (*getattr(one.strategy, "notes", ()), *known),
         own,
         untried,
         cases,

@@ -100,11 +100,6 @@ class Figures:
 
     @property
     def decided_right(self) -> Share:
-        """Of those that somebody answers and that were decided: how many rightly."""
-        return _share(one.verdict == "right" for one in self.tried if one.wanted and one.decision.choice is not None)
-
-    @property
-    def kept_right(self) -> Share:
         """Of all that were decided, those that nobody answers too: how many rightly."""
         return _share(one.verdict == "right" for one in self.tried if one.decision.choice is not None)
 
@@ -143,9 +138,10 @@ SHARES: Final = ("first_right", "decided", "decided_right", "refused")
 
 
 def below(figures: Figures, least: float) -> list[str]:
-    """Which shares are under ``least``: the first choice, and what was decided. What was never tried is under any."""
+    """Which shares are under ``least``: the first choice of those that somebody answers, and what was decided of all. Nothing that
+    was tried is under any."""
     told = {"the first choice is right": figures.first_right, "right of what was decided": figures.decided_right}
-    if not figures.first_right.of:
+    if not figures.tried:
         return ["there is no request to try"]
     return [
         f"{what}: {share.value:.1%}, {least:.1%} is asked for"

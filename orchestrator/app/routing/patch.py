@@ -73,9 +73,9 @@ def _spec(compilation: Compilation, name: str) -> RouterSpec:
     return cast(RouterSpec, compilation.blueprint.elements[Address.of("router", name)].spec)
 
 
-def _edits(spec: RouterSpec, setting: Setting) -> list[tuple[str, Value]]:
+def _edits(spec: RouterSpec, setting: Setting) -> list[tuple[str, str | Sequence[str]]]:
     now = now_of(spec)
-    found: list[tuple[str, Value]] = []
+    found: list[tuple[str, str | Sequence[str]]] = []
     if setting.stages != now.stages:
         if spec["strategy"] != "cascade":
             found.append(("strategy", "cascade"))
@@ -87,7 +87,7 @@ def _edits(spec: RouterSpec, setting: Setting) -> list[tuple[str, Value]]:
     return found
 
 
-def _shown(value: Value) -> str:
+def _shown(value: str | Sequence[str]) -> str:
     return value if isinstance(value, str) else f"[{', '.join(value)}]"
 
 
@@ -114,7 +114,7 @@ def _written(compilation: Compilation, proposals: Mapping[str, Setting]) -> dict
     return texts
 
 
-def _edit(compilation: Compilation, router: str, key: str, value: Value) -> _Edit:
+def _edit(compilation: Compilation, router: str, key: str, value: str | Sequence[str]) -> _Edit:
     path = compilation.resolved.origins.get(Address.of("router", router))
     root = compilation.loaded.marks.root
     if path is not None:
@@ -125,7 +125,7 @@ def _edit(compilation: Compilation, router: str, key: str, value: Value) -> _Edi
     routing = deployment.child("routing")
     if routing is not None and isinstance(routing.children, dict) and routing.children:
         return _near(routing, key, value)
-    return _near(deployment, "routing", f"{{{key}: {_shown(value)}}}")
+    return _near(deployment, "routing", {key: _shown(value)})
 
 
 def _near(around: Mark, key: str, value: Value) -> _Edit:

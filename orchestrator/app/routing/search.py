@@ -152,6 +152,13 @@ def decided(setting: Setting, stages: Stages, at: int) -> tuple[str | None, int,
     return None, calls, seconds
 
 
+def leaving(now: Setting, possible: Sequence[Setting], stages: Stages, rows: Sequence[int]) -> list[Setting]:
+    """Those in which a model is asked about everything that it is asked about now. Where nobody asks it here, what it decides
+    counts for nothing, so that whatever decides in its place would look better, and may be worse."""
+    asked = [at for at in rows if decided(now, stages, at)[1]]
+    return [each for each in possible if all(decided(each, stages, at)[1] for at in asked)]
+
+
 def _threshold(setting: Setting, stages: Stages, number: int) -> float:
     if setting.confidence is not None:
         return setting.confidence

@@ -16,7 +16,14 @@ from orchestrator.core.errors import ModelError, NoModel
 from orchestrator.core.refined import Refined
 from orchestrator.plugins.strategies.sureness import sureness
 from orchestrator.ports.provider import ChatReply
-from orchestrator.ports.strategy import AskModel, ModelQuestion, RouteQuestion, Strategy, StrategyOptions
+from orchestrator.ports.strategy import (
+    AskModel,
+    ModelQuestion,
+    RouteQuestion,
+    Strategy,
+    StrategyOptions,
+    without_barred,
+)
 
 Clock = Callable[[], float]
 """Seconds of computing so far, of this thread."""
@@ -38,7 +45,8 @@ async def _stage(one: Fitted, name: str, options: StrategyOptions, cases: Sequen
     strategy = strategy.at(0.0) if hasattr(strategy, "at") else strategy
     outcomes = []
     for case in cases:
-        decision = await strategy.decide(one.question(case.text, case.complexity))
+        question = one.question(case.text, case.complexity)
+        decision = without_barred(await strategy.decide(question), question.barred)
         outcomes.append(Outcome(decision.choice, decision.confidence if name in LEARNED else None))
     seconds = await _seconds(strategy, [one.question(case.text, case.complexity) for case in cases], clock)
     asks = name == ASKS and bool(one.spec["models"])
@@ -63,7 +71,7 @@ async def measure(one: Fitted, cases: Sequence[Case], clock: Clock, ask: AskMode
     questions = [one.question(case.text, case.complexity) for case in cases]
     for case, question in zip(cases, questions, strict=True):
         asking = question if question.ask is None else replace(question, ask=counted)
-        decision = await one.strategy.decide(asking)
+        decision = await one.decide(asking)
         tried.append(Tried(case.id, case.text, case.wanted, decision, first_of(decision)))
     seconds = await _seconds(one.strategy, questions, clock)
     return Measured(Figures(tuple(tried)), counted.calls, seconds, counted.failed)

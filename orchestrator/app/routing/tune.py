@@ -21,6 +21,7 @@ from orchestrator.app.routing.search import (
     choose,
     curve,
     halves,
+    leaving,
     needed,
     proposals,
     settings,
@@ -32,6 +33,7 @@ from orchestrator.core.blueprint import Blueprint, RouterSpec
 from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.deploy.make import options_of
+from orchestrator.plugins.strategies.text import words_of
 from orchestrator.ports.encoder import DistantEncoder, OpenEncoder
 from orchestrator.ports.strategy import AskModel, StrategyOptions
 
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 
 NONE_REACHES: Final = "no threshold and no order of stages reaches the target"
 IS_BEST: Final = "the present one is the best that was found"
+LEFT_TO_IT: Final = (
+    "what its model is asked about now stays with it: how well it decides that, nobody knows without --ask"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +108,13 @@ async def tune(bench: Bench, cases: Sequence[Case], wish: Wish) -> tuple[list[Tu
     for name, one in fitted.items():
         if wish.router not in ("", name):
             continue
-        own = cases_of(one, cases, fitted, whole=name == first)
+        own, repeated = each_once(cases_of(one, cases, fitted, whole=name == first))
         fault = _too_few(own, wish.target) or _nothing_to_tune(one.spec)
         if fault:
             left.append(f"router {name}: {fault}")
         else:
-            found.append(await _tuned(one, own, bench, wish))
+            tuned = await _tuned(one, own, bench, wish)
+            found.append(replace(tuned, notes=(*_why_fewer(repeated), *tuned.notes)))
     if not found:
         raise UsageError("; ".join(left), cure="collect more labelled requests, or name another target or router")
     return found, left
@@ -125,6 +131,21 @@ def cases_of(one: Fitted, cases: Sequence[Case], fitted: Mapping[str, Fitted], *
         for case in cases
     ]
     return [new for new, case in zip(own, cases, strict=True) if new.wanted or (whole and not case.wanted)]
+
+
+def each_once(cases: Sequence[Case]) -> tuple[list[Case], int]:
+    """Those that no earlier one says in the same words, and how many do: a request that proposes and measures would measure what it
+    proposed, and one that counts many times is no surer than once."""
+    found: dict[tuple[str, str], Case] = {}
+    for case in cases:
+        found.setdefault((" ".join(words_of(case.text)) or case.text, case.complexity), case)
+    return list(found.values()), len(cases) - len(found)
+
+
+def _why_fewer(repeated: int) -> list[str]:
+    if not repeated:
+        return []
+    return [f"left out, as they are in the words of an earlier request: {repeated}"]
 
 
 def _behind(name: str, fitted: Mapping[str, Fitted], above: frozenset[str]) -> frozenset[str]:
@@ -176,7 +197,12 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
     stages = await stages_of(one, pool, options, cases, bench.clock)
     wanted = [case.wanted for case in cases]
     proposing, measuring = halves(wanted, wish.seed)
-    tried = {each: tally(each, stages, wanted, proposing) for each in settings(now, stages, may_move=True)}
+    ask = bench.ask(one.spec)
+    possible = settings(now, stages, may_move=True)
+    if ask is None and any(stages[name].asks for name in now.stages):
+        possible = leaving(now, possible, stages, range(len(cases)))
+        notes.append(LEFT_TO_IT)
+    tried = {each: tally(each, stages, wanted, proposing) for each in possible}
     bolder, proposed = _proposed(
         now, tried, wish.target, lambda each: tally(each, stages, wanted, measuring).keeps(wish.target)
     )
@@ -186,7 +212,6 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
         )
         notes.append(f"{some} the target on the requests that it is measured on")
     held = [cases[at] for at in measuring]
-    ask = bench.ask(one.spec)
     measured = await measure(one, held, bench.clock, ask)
     then, comparison = None, Comparison(False, NONE_REACHES if proposed is None else IS_BEST)
     if proposed is not None and proposed != now:

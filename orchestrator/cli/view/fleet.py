@@ -102,7 +102,11 @@ def shown_rollout(rollout: Mapping[str, Any]) -> str:
     if rollout["state"] == "failed":
         return f"generation {generation} is taken back: {rollout['why']}"
     if rollout["state"] == "done":
-        return f"generation {generation} has gone over all nodes{by}"
+        return (
+            f"generation {generation} has gone over all nodes{by}"
+            if by
+            else f"generation {generation} has been given to all nodes"
+        )
     if not rollout["node"]:
         return f"generation {generation} waits for a node that is silent{by}"
     return f"generation {generation}: {rollout['node']} takes it over and is watched{by}"

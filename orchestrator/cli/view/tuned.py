@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.app.routing.tune import Tuned, Wish
 
 _ROWS: Final = (
-    ("right of all that was decided", "kept_right"),
+    ("right of all that was decided", "decided_right"),
     ("decided, of what somebody answers", "decided"),
     ("out of scope, left to nobody", "refused"),
 )

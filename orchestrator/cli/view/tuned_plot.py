@@ -158,7 +158,7 @@ def _of_curve(share: float, of: Tally, asks: bool) -> Spot:
 def _measured(one: Tuned, asks: bool) -> Iterator[Spot]:
     for measured, name in ((one.now_measured, "now"), (one.proposed_measured, named(one))):
         if measured is not None:
-            share = measured.figures.kept_right
+            share = measured.figures.decided_right
             cost = measured.calls / measured.of if asks else measured.seconds
             yield Spot(measured.of, share.of, share.right, cost, name)
 

@@ -7,7 +7,7 @@ from typing import Final
 from orchestrator.manifest.faults import fault
 from orchestrator.manifest.inference.draft import Draft
 from orchestrator.manifest.inference.models import aliases, is_embedder
-from orchestrator.manifest.spec.agent import AgentEntry
+from orchestrator.manifest.spec.agent import AgentEntry, Route
 
 _OF_ROUTERS: Final = (
     "strategy",
@@ -145,11 +145,21 @@ def _check_several(draft: Draft, router: AgentEntry) -> None:
 
 
 def _check_strict(draft: Draft, router: AgentEntry) -> None:
+    """Several routes to one agent are several ways there: by one without a condition everybody comes."""
+    free = {route if isinstance(route, str) else route.to for route in router.routes if not _has_condition(route)}
     for number, route in enumerate(router.routes):
-        if not isinstance(route, str) and route.strict and not route.when.model_dump(exclude_none=True):
-            place = (draft.address(router), ("routes", number, "strict"))
-            message = '"strict" means something only beside a condition'
-            draft.tell("ORC221", message, place, cure="give the route a when, or remove the key")
+        if isinstance(route, str) or not route.strict or route.to not in free:
+            continue
+        place = (draft.address(router), ("routes", number, "strict"))
+        message, cure = '"strict" means something only beside a condition', "give the route a when, or remove the key"
+        if _has_condition(route):
+            message = f'"strict" means nothing where another route to {route.to} has no condition'
+            cure = "give that route a when, or remove one of the two"
+        draft.tell("ORC221", message, place, cure=cure)
+
+
+def _has_condition(route: str | Route) -> bool:
+    return not isinstance(route, str) and bool(route.when.model_dump(exclude_none=True))
 
 
 def _is_claimed(draft: Draft, router: AgentEntry) -> bool:

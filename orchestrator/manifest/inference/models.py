@@ -23,8 +23,9 @@ def settle_models(draft: Draft) -> None:
         for number, alias in enumerate(aliases(agent)):
             _add_from_catalogue(draft, alias, agent, number)
     draft.written_tasks = {alias for alias, model in draft.models.items() if model.tasks}
+    encoders = _encoders(draft)
     for alias, model in draft.models.items():
-        draft.models[alias] = _with_tasks(draft, model)
+        draft.models[alias] = _as_encoder(draft, model) if alias in encoders else _with_tasks(draft, model)
     _settle_fallback(draft)
 
 
@@ -49,6 +50,28 @@ def _with_tasks(draft: Draft, model: ModelEntry) -> ModelEntry:
         return model
     draft.infer(f"model.{model.alias}", "tasks", row["tasks"], "from the catalogue")
     return model.model_copy(update={"tasks": list(row["tasks"])})
+
+
+def _encoders(draft: Draft) -> set[str]:
+    """Models of which nothing is said but that a router has them as its encoder: to answer, nobody would want them."""
+    found = {agent.encoder for agent in draft.agents.values() if agent.encoder is not None}
+    answering = {alias for agent in draft.agents.values() for alias in (*aliases(agent), *_judges(agent))}
+    return {
+        alias
+        for alias in found - answering
+        if (model := draft.models.get(alias)) is not None
+        and not (model.tasks or model.primary or model.secondary)
+        and find_model(alias) is None
+    }
+
+
+def _judges(agent: AgentEntry) -> list[str]:
+    return [each.judge.model for each in agent.escalate_when if not isinstance(each, str) and each.judge is not None]
+
+
+def _as_encoder(draft: Draft, model: ModelEntry) -> ModelEntry:
+    draft.infer(f"model.{model.alias}", "tasks", ["embeddings"], "a router has it as its encoder")
+    return model.model_copy(update={"tasks": ["embeddings"]})
 
 
 def _settle_fallback(draft: Draft) -> None:

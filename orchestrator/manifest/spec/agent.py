@@ -145,7 +145,8 @@ class Route(Spec):
     when: When = When()
     """A condition for the `rules` strategy."""
     strict: bool = False
-    """Only requests for which `when` holds go here, whatever another stage, a model or the request itself says."""
+    """Only requests for which `when` holds, here or on another route to the same agent, go there, whatever another stage, a model
+    or the request itself says."""
     description: Annotated[Text, Field(examples=["Questions about an order that was placed."])] = ""
     """When to choose it, in a sentence; else the agent's own description."""
     examples: Annotated[list[Example], Field(examples=[["Where is my order A-1001?"]])] = []

@@ -40,7 +40,9 @@ CANARY: Final = "canary"
 BUCKETS: Final[Mapping[str, BucketSpec]] = {
     "desired": BucketSpec(history=16, limit=256 * 1024 * 1024),
     "observed": BucketSpec(history=1, limit=64 * 1024 * 1024, ttl=600.0),
-    "lease": BucketSpec(history=1, limit=1024 * 1024, ttl=6.0, marker=60.0),
+    # What is forgotten looks like a store that was deleted, and is taken over as carefully: an agent that nobody can hold for a
+    # while, as its node is cut off, is not to look so.
+    "lease": BucketSpec(history=1, limit=1024 * 1024, ttl=6.0, marker=86_400.0),
     CANARY: BucketSpec(history=1, limit=64 * 1024),
 }
 
@@ -93,6 +95,12 @@ async def _made(jetstream: JetStreamContext, bucket: str, replicas: int) -> bool
         except NotFoundError:
             await jetstream.add_stream(wanted)
             made = True
+            found = await jetstream.stream_info(stream_of(bucket))
+        if found.config.allow_msg_ttl and found.config.subject_delete_marker_ttl != wanted.subject_delete_marker_ttl:
+            # Of another version, which remembered for another time.
+            await jetstream.update_stream(
+                found.config.evolve(subject_delete_marker_ttl=wanted.subject_delete_marker_ttl)
+            )
             found = await jetstream.stream_info(stream_of(bucket))
     if wrong := differences(wanted, found):
         raise BusDown(

@@ -63,6 +63,10 @@ class LocalEncoder:
         unit: Sequence[float] = vector / length if length else vector
         return unit
 
+    def read_of(self, text: str) -> int:
+        """How many characters of the text are read, from its beginning."""
+        return self.tokens.read_of(text, MOST_TOKENS)
+
     def known_share(self, texts: Sequence[str]) -> float:
         """Which share of the words stand in its vocabulary whole."""
         return self.tokens.known_share(texts)

@@ -6,6 +6,7 @@ and where ``lower`` case is folded and accents are dropped.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ UNKNOWN: Final = "[UNK]"
 FIRST: Final = "[CLS]"
 LAST: Final = "[SEP]"
 _LONGEST_WORD: Final = 100
+_RUN: Final = re.compile(r"\S+")
 _REMEMBERED: Final = 5_000
 _CHINESE: Final = (
     (0x4E00, 0x9FFF),
@@ -50,6 +52,18 @@ class WordPiece:
             if len(found) >= most - 1:
                 break
         return [*found[: most - 1], self._last]
+
+    def read_of(self, text: str, most: int) -> int:
+        """How many characters of the text go into so many numbers; of a word that does not go in whole, its share."""
+        left = most - 2
+        if len(text) <= left:
+            return len(text)  # a piece has one character at least
+        for found in _RUN.finditer(text):
+            pieces = sum(len(self._pieces(word)) for word in self._words(found[0]))
+            if pieces > left:
+                return found.start() + len(found[0]) * left // pieces
+            left -= pieces
+        return len(text)
 
     def known_share(self, texts: Iterable[str]) -> float:
         """Which share of the words of some texts stand in the vocabulary as one piece; 1 of no words."""

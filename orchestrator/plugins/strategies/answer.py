@@ -10,14 +10,20 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.core.surrogates import whole
+from orchestrator.core.thoughts import without_thoughts
 from orchestrator.plugins.strategies.text import fold, shortened
-from orchestrator.ports.provider import ChatReply
+from orchestrator.ports.provider import ChatReply, TokenProbability
 
 _LONGEST_ANSWER: Final = 2_000
 _FENCE: Final = re.compile(r"^```\w*\s*|\s*```$")
 _EDGES: Final = " \t\r\n\"'`*.,:;!()[]<>"
 
 
+_CHOICES: Final = frozenset(
+    "agent agente assistant assistente choice choose chosen scelta decision decisione name nome answer risposta response result"
+    " route router target to destination handler selected selection".split()
+)
+"""Names under which a model says its choice where it does not keep to the one that it is asked for."""
 _NOBODY: Final = ("none", "none of these", "no assistant at all")
 
 
@@ -29,14 +35,12 @@ def nobody_among(names: Sequence[str]) -> str:
 def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]:
     """The one of ``offered`` that the answer is, and an empty text; or ``None`` and what the answer is instead.
 
-    Accepted: the JSON asked for, or the bare name, whatever its case, quotes and separators. A name inside a sentence is
-    not: the sentence may say the opposite.
+    Accepted: the JSON asked for, or the bare name, whatever its case, quotes and separators, also after a thought. A name inside
+    a sentence is not: the sentence may say the opposite.
     """
-    stripped = answer.strip()
-    if "`" in stripped:
-        stripped = _FENCE.sub("", stripped)
+    stripped = _answer_of(answer)
     if not stripped:
-        return None, "gave an empty answer"
+        return None, "gave a thought and no answer" if answer.strip() else "gave an empty answer"
     said, beside = _said_in(stripped)
     if not said:
         return None, f'gave JSON without one name: "{shortened(stripped)}"'
@@ -45,6 +49,12 @@ def read_choice(answer: str, offered: Collection[str]) -> tuple[str | None, str]
         named = sorted({*named, *(shortened(text) for text in said if not _name_of(text, offered))})
         return None, f"named {len(named)} at once: {', '.join(named)}"
     return (said[0], "") if said[0] in offered else _nearly(whole(said[0])[:_LONGEST_ANSWER], offered)
+
+
+def _answer_of(text: str) -> str:
+    """Without thoughts, and without a fence of backticks around all of it."""
+    text = (without_thoughts(text) if "<" in text else text).strip()
+    return _FENCE.sub("", text).strip() if "`" in text else text
 
 
 def _name_of(text: str, offered: Collection[str]) -> str:
@@ -68,31 +78,75 @@ def _nearly(value: str, offered: Collection[str]) -> tuple[str | None, str]:
 
 
 def confidence_of(reply: ChatReply) -> float | None:
-    """The probability of the tokens of the chosen name, 0..1, where the server told any that fit the answer."""
+    """The probability of the tokens of the chosen name, 0..1, where the server told any that fit the answer. A name that stands
+    there twice is as sure as the less sure one."""
     if not reply.logprobs:
         return None
     written = "".join(token.token for token in reply.logprobs)
-    span = _name_span(written)
-    if span is None or not written.strip():
-        return None
+    found = [_probability(reply.logprobs, span) for span in _name_spans(written, reply.message.content)]
+    return None if None in found else min((each for each in found if each is not None), default=None)
+
+
+def _probability(tokens: Sequence[TokenProbability], span: tuple[int, int]) -> float | None:
     start, end = span
     at, total = 0, 0.0
-    for token in reply.logprobs:
+    for token in tokens:
         if at < end and at + len(token.token) > start:
             total += token.logprob
         at += len(token.token)
     return min(1.0, math.exp(total)) if not math.isnan(total) else None
 
 
-def _name_span(written: str) -> tuple[int, int] | None:
-    """Where the name stands in the answer: the last quoted text of the JSON, else all of it. Tokens come as the model wrote
-    them, with the fence of backticks that llama-server lets it put around JSON and takes out of the text."""
-    match = re.search(r':\s*"((?:[^"\\]|\\.)*)"\s*}?[\s`]*$', written)
-    if match:
-        return match.span(1)
-    if "{" in written:
-        return None
-    return len(written) - len(written.lstrip()), len(written.rstrip())
+def _name_spans(written: str, content: str) -> list[tuple[int, int]]:
+    """Where the chosen name stands among the tokens, each time that it does: what ``read_choice`` reads. Tokens come as the model
+    wrote them, with thoughts and the fence of backticks around JSON that a server takes out of the text."""
+    answer = _answer_of(content)
+    if not answer or answer not in written:
+        answer = _answer_of(written)
+    begin = written.rfind(answer)
+    if not answer or begin < 0:
+        return []
+    if answer[0] not in '{["':
+        return [] if "{" in answer else [(begin, begin + len(answer))]
+    return [(begin + start, begin + stop) for start, stop in _said_at(answer)]
+
+
+def _said_at(answer: str) -> list[tuple[int, int]]:
+    """The spans of the texts that ``_said_in`` says are chosen, within their quotes; none where the answer is no such JSON."""
+    try:
+        values = list(_values_of(answer))
+    except (ValueError, RecursionError):
+        return []
+    said = [each for each in values if each[0] == "agent"] or [each for each in values if isinstance(each[1], str)]
+    named = {_plain(value) for _, value, _ in said if isinstance(value, str)}
+    if len(named) != 1 or not all(isinstance(value, str) for _, value, _ in said):
+        return []
+    return [(start + 1, end - 1) for _, _, (start, end) in said]
+
+
+_READ: Final = json.JSONDecoder()
+_SPACE: Final = re.compile(r"[\s:,]*")
+
+
+def _values_of(answer: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
+    """The values of an object of JSON with their keys and where they stand; a text alone as the value of no key. Raises
+    ``ValueError`` where it is none of both."""
+    if answer[0] != "{":
+        value, end = _READ.raw_decode(answer)
+        yield "", value, (0, end)
+        return
+    at = _after_space(answer, 1)
+    while not answer.startswith("}", at):
+        key, at = _READ.raw_decode(answer, at)
+        at = _after_space(answer, at)
+        value, end = _READ.raw_decode(answer, at)
+        yield key, value, (at, end)
+        at = _after_space(answer, end)
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
 
 
 class _Pairs(tuple[tuple[str, Any], ...]):
@@ -100,8 +154,8 @@ class _Pairs(tuple[tuple[str, Any], ...]):
 
 
 def _said_in(text: str) -> tuple[list[str], list[str]]:
-    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text; the answer itself where
-    it is no JSON), and all other texts in it."""
+    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text, where that stands under a
+    name for a choice; the answer itself where it is no JSON), and all other texts in it."""
     try:
         value: Any = json.loads(text, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
@@ -113,8 +167,8 @@ def _said_in(text: str) -> tuple[list[str], list[str]]:
     if said and not all(isinstance(each, str) for each in said):
         return [], texts
     if not said and isinstance(value, _Pairs):
-        said = [inner for _, inner in value if isinstance(inner, str)]
-        said = said if len(said) == 1 else []
+        found = [(key, inner) for key, inner in value if isinstance(inner, str)]
+        said = [found[0][1]] if len(found) == 1 and fold(found[0][0]).strip(_EDGES) in _CHOICES else []
     for each in said:
         texts.remove(each)
     return said, texts

@@ -65,6 +65,11 @@ class Calibration:
     trials: int
     accuracy: float | None
 
+    @property
+    def few(self) -> int | None:
+        """On how many examples it was fitted, where these are too few to say much; else ``None``."""
+        return self.trials if self.trials < ENOUGH_TRIALS else None
+
     def told(self, name: str, written: float | None, wanted: Sequence[float]) -> str:
         """From which confidence a strategy decides, for people: as ``written`` in the manifest, else as fitted for what is
         ``wanted``."""

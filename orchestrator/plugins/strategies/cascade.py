@@ -126,8 +126,8 @@ def _unseen(stages: Sequence[Stage], question: RouteQuestion, of: str, whole: bo
             decision = stage.judge_unseen(question, of, whole=whole)
         if decision is None:
             return None
-        said.append(decision)
-        if decision.choice is not None:
+        said.append(without_barred(decision, question.barred))
+        if said[-1].choice is not None:
             break
     return _summary(said)
 

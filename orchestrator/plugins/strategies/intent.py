@@ -114,7 +114,9 @@ class Intent:
         chose = f"{model} chose {choice} ({sure.probability:.0%}{', by labels' if sure.labelled else ''})"
         if not sure.enough:
             return _decision(None, f"{chose}, but {sure.needed:.0%} is needed of {reply.kind}", began, sure, reply.kind)
-        return _decision(choice, f"{chose} of {len(names)}", began, sure, reply.kind)
+        unnamed = bool(self._needed) and reply.kind not in self._needed and refined is None
+        any_counts = f"; model_confidence names no {reply.kind}, of which every choice counts" if unnamed else ""
+        return _decision(choice, f"{chose} of {len(names)}{any_counts}", began, sure, reply.kind)
 
     def _asked(self, question: RouteQuestion) -> tuple[str, ...]:
         """By name, so that the same ones make the same prompt, which its server may still hold: those that a stage before could not

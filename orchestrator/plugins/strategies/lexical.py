@@ -137,6 +137,7 @@ class Lexical(Instant):
         raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
         fitted, refined = self.calibration.thresholds[wanted], question.refined.get((NAME, ""))
         sure = sureness(raw, fitted, self._confidence, refined, strict=wanted == STRICT)
+        sure = sure.fitted_on(self.calibration.few)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         doubt = _doubt(ranked, reading, sure)
         evidence = self._evidence(name, reading, question.text, hidden=hidden) if score > 0 else ""
@@ -250,8 +251,6 @@ def _notes_on_rows(rows: Sequence[Row], claims: dict[str, set[str]], solved: boo
 
 
 def _notes_on_calibration(calibration: Calibration) -> list[str]:
-    if calibration.trials >= ENOUGH_TRIALS:
+    if calibration.few is None:
         return []
-    return [
-        f"only {calibration.trials} examples to fit the confidence on: mostly assumed, give at least {ENOUGH_TRIALS}"
-    ]
+    return [f"only {calibration.few} examples to fit the confidence on: mostly assumed, give at least {ENOUGH_TRIALS}"]

@@ -86,12 +86,13 @@ class Weighing:
             return None
         return Decision(NAME, choice, {choice: 1.0}, 1.0, f"these are the words of an example of {choice}")
 
-    def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion) -> Decision:
+    def _judged(self, text: str, vector: Sequence[float] | Array, question: RouteQuestion, seen: int) -> Decision:
+        """``seen``: how many characters of the text its vector is of, as far as that is known."""
         scores, likeness = self._lesson.ridge.scores(vector, self._lesson.vocabulary.read(text).vector)
         decision, length = self._weigh(self._ranked(scores.tolist()), question, likeness), len(question.text)
-        if length <= LONGEST_TEXT:
+        if length <= seen:
             return decision
-        return replace(decision, why=f"{decision.why}; read the first {LONGEST_TEXT:,} of {length:,} characters")
+        return replace(decision, why=f"{decision.why}; read the first {seen:,} of {length:,} characters")
 
     def judge_unseen(self, question: RouteQuestion, of: str, *, whole: bool) -> Decision | None:
         scores = self._lesson.unseen.scores(question.text, of, whole=whole)
@@ -110,7 +111,7 @@ class Weighing:
         name = ranked[0][1]
         raw = self.calibration.probability(*top_and_margin([value for value, _ in ranked[:2]]))
         fitted, refined = self.calibration.thresholds[USUAL], question.refined.get((NAME, ""))
-        sure = sureness(raw, fitted, self._confidence, refined, strict=False)
+        sure = sureness(raw, fitted, self._confidence, refined, strict=False).fitted_on(self.calibration.few)
         scores = {shown: round(value, 4) for value, shown in ranked[:_SHOWN_SCORES]}
         doubt = _doubt(ranked, sure)
         why = f"{doubt or sure.told(name)}{self._nearest(name, likeness)}"
@@ -151,7 +152,10 @@ class Semantic(Weighing, Instant):
 
     def judge(self, question: RouteQuestion) -> Decision:
         text = question.text[:LONGEST_TEXT]
-        return self._plainly(text) or self._judged(text, self._encoder.encode(text), question)
+        plain = self._plainly(text)
+        if plain is not None:
+            return plain
+        return self._judged(text, self._encoder.encode(text), question, self._encoder.read_of(text))
 
 
 class DistantSemantic(Weighing):
@@ -179,7 +183,7 @@ class DistantSemantic(Weighing):
             why = f"the encoder gives {len(vector)} numbers and gave {size} when it was learned from: another model?"
             note = f"{why} The router learns again by itself"
             return Decision(NAME, None, why=note, notes=(note,))
-        return self._judged(text, unit(vector), question)
+        return self._judged(text, unit(vector), question, LONGEST_TEXT)
 
 
 class NothingLearned(Instant):
@@ -289,7 +293,7 @@ def _notes(lesson: Lesson, left: int, encoder: str) -> list[str]:
         notes.append(f"{left} of {left + len(lesson.rows)} texts are not learned from: {MOST_ROWS} are the most")
     if lesson.ridge.share < MEANING_SHARE:
         notes.append(f"{encoder} knows few words of the examples: another language? Words count for more here")
-    if lesson.calibration.trials < ENOUGH_TRIALS:
-        few = f"only {lesson.calibration.trials} examples to fit the confidence on"
+    if lesson.calibration.few is not None:
+        few = f"only {lesson.calibration.few} examples to fit the confidence on"
         notes.append(f"{few}: mostly assumed, give at least {ENOUGH_TRIALS}")
     return notes

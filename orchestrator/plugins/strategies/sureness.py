@@ -3,7 +3,7 @@ decisions refined it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.core.refined import Refined
@@ -14,13 +14,19 @@ _MOST_DIGITS: Final = 3
 @dataclass(frozen=True, slots=True)
 class Sureness:
     """``raw`` is the stage's own confidence, ``probability`` what it is worth, ``needed`` the least of these that decides (1 where
-    none does); ``labelled`` is whether labelled decisions say so."""
+    none does); ``labelled`` is whether labelled decisions say so, ``few`` on how many examples it was fitted where these are too
+    few to say much."""
 
     raw: float
     probability: float
     needed: float
     enough: bool
     labelled: bool = False
+    few: int | None = None
+
+    def fitted_on(self, few: int | None) -> Sureness:
+        """The same, with on how many examples it was fitted where these are ``few``; labels say more than any."""
+        return self if few is None or self.labelled else replace(self, few=few)
 
     def told(self, name: str) -> str:
         """For people: how sure it is of ``name``, and what it takes. In whole percents, and finer only where these would not tell
@@ -28,6 +34,7 @@ class Sureness:
         digits = next((n for n in range(_MOST_DIGITS) if self._tells(n)), _MOST_DIGITS)
         shown, needed = self._shown(digits)
         least = f"(needs {needed:.{digits}%}{', by labels' if self.labelled else ''})"
+        least += "" if self.few is None else f", mostly assumed from {self.few} example{'s' * (self.few != 1)}"
         if self.enough:
             return f"{name}, {shown:.{digits}%} sure {least}"
         return f"not sure enough: {name} {shown:.{digits}%} {least}"

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from orchestrator.core.surrogates import whole
+from orchestrator.core.thoughts import without_thoughts
 
 TWICE: Final = "twice"
 """A verdict that stands there more than once, and is not no each time."""
@@ -23,9 +24,6 @@ _UNCLEAR: Final = "unclear"
 LONGEST: Final = 20_000
 """Characters that are read; a verdict is two words."""
 
-_THOUGHT: Final = re.compile(
-    r"<(think|thinking|thought|reasoning)>.*?(</\1>|\Z)|\A.*</(think|thinking|thought|reasoning)>", re.DOTALL
-)
 _TOKENS: Final = re.compile(r"<\|[^|<>\s]{1,40}\|>|<(?:end|start)_of_turn>")
 """What ends a model's turn, where its server shows it."""
 _TAGGED: Final = re.compile(r"<(\w{1,30})>([^<>]{0,400})</\1>")
@@ -144,7 +142,7 @@ class _Object(list[tuple[str, Any]]):
 
 def verdict_of(text: str) -> str:
     """``yes``, ``no``, ``TWICE``, or an empty text where it is not decided."""
-    text = _TOKENS.sub(" ", _THOUGHT.sub(" ", whole(text[:LONGEST]))).strip()
+    text = _TOKENS.sub(" ", without_thoughts(whole(text[:LONGEST]), " ")).strip()
     value, beside = _json_in(text)
     if isinstance(value, (_Object, list)) and (told := list(_told(value))):
         return _judged([*told, *_beside(beside)])

@@ -10,6 +10,7 @@ from orchestrator.core.asking import what_is_asked
 from orchestrator.core.blueprint import RouterSpec, RouteSpec
 from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
+from orchestrator.deploy.guards import guarded
 
 MOST_CHOICES: Final = 12
 """Choices that a question back names; how many more there are it says."""
@@ -64,8 +65,10 @@ def question_of(router: RouterSpec) -> str:
 
 
 def _offered(router: RouterSpec) -> list[RouteSpec]:
-    """A strict route is nobody's to choose."""
-    return [route for route in router["routes"] if not route.get("strict")]
+    """Each once. To whom a strict route leads is nobody's to choose."""
+    strict = guarded(router)
+    ways = {route["to"]: route for route in reversed(router["routes"]) if route["to"] not in strict}
+    return [route for route in router["routes"] if ways.get(route["to"]) is route]
 
 
 def asked_before(router: RouterSpec, history: Sequence[Message]) -> str | None:

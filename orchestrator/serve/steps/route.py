@@ -9,12 +9,13 @@ from math import inf
 from typing import Any, Final
 
 from orchestrator.core.asking import what_is_asked
-from orchestrator.core.conditions import Matter, shortened, why_all_hold
+from orchestrator.core.conditions import shortened
 from orchestrator.core.errors import DeadlinePassed, Stalled, WouldMissDeadline
 from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
+from orchestrator.deploy.guards import barred_by
 from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion, without_barred
 from orchestrator.serve.ask import Ask
@@ -33,7 +34,6 @@ from orchestrator.serve.steps.window import Prompt, any_known, fit
 
 MOST_OF_THE_TIME: Final = 0.5
 """The share of what is left of a request's time that its router's model may take: somebody must still answer."""
-NOBODY: Final[frozenset[str]] = frozenset()
 NOWHERE = Target("", "", "")
 """Filled in by the loop with the endpoint that it chooses."""
 
@@ -119,11 +119,8 @@ def _question(
 
 
 def _barred(run: Run, router: Router) -> frozenset[str]:
-    """Whom strict routes lead to whose condition does not hold for the whole request."""
-    if not router.guards:
-        return NOBODY
-    matter = Matter(run.request.text, run.request.complexity)
-    return frozenset(name for name, guard in router.guards.items() if why_all_hold(guard, matter) is None)
+    """Whom strict routes lead to whose conditions do not hold for the whole request, also where this run has a part of it only."""
+    return barred_by(router.guards, run.part_of or run.request.text, run.request.complexity)
 
 
 def _load(run: Run, name: str) -> float:

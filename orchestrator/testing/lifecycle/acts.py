@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from orchestrator.testing.lifecycle.store import ModelStore
-
-CONTEXT: Final = 4096
-"""Tokens, where a load names none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping
 from typing import Any, Final
 from urllib.parse import unquote
 
-from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Pieces, Reply, Route, pace
+from orchestrator.testing.lifecycle.acts import Act, Asked, Pieces, Reply, Route, pace
 from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, StoreFault
 
 
@@ -16,7 +16,7 @@ def _load(store: ModelStore, asked: Asked) -> Act:
     if model is None:
         return Reply(404, _missing(asked.path))
     try:
-        begun = store.load(model.name, CONTEXT, asked.now)
+        begun = store.load(model.name, store.context, asked.now)
     except StoreFault:
         return Reply(500, _error("Failed to load model: out of memory", "server_error"))
     return Reply(200, {"status": "loaded" if begun else "already_loaded"}, store.wait(model.name, asked.now))
@@ -55,7 +55,7 @@ def _of_alias(store: ModelStore, path: str) -> StoredModel | None:
 def _old_load(store: ModelStore, asked: Asked) -> Act:
     name = unquote(asked.path.rpartition("/")[2])
     try:
-        store.load(name, CONTEXT, asked.now)
+        store.load(name, store.context, asked.now)
     except StoreFault as fault:
         missing = fault.trouble == "unknown"
         return Reply(404 if missing else 500, "" if missing else {"error": "Failed to load model: out of memory"})

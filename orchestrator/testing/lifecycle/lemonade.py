@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Reply, Route
+from orchestrator.testing.lifecycle.acts import Act, Asked, Reply, Route
 from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, StoreFault
 
 
@@ -13,7 +13,7 @@ def _load(store: ModelStore, asked: Asked) -> Act:
     """What is not there would be downloaded first; this server has no network for that."""
     name = str(asked.body.get("model_name", ""))
     try:
-        store.load(name, int(asked.body.get("ctx_size") or CONTEXT), asked.now)
+        store.load(name, int(asked.body.get("ctx_size") or store.context), asked.now)
     except StoreFault as fault:
         why = (
             "Model not found: " + name if fault.trouble == "unknown" else "llama-server failed to start: out of memory"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Listen, Reply, Route
+from orchestrator.testing.lifecycle.acts import Act, Asked, Listen, Reply, Route
 from orchestrator.testing.lifecycle.store import ModelStore, StoreFault
 
 
@@ -17,7 +17,7 @@ def _load(store: ModelStore, asked: Asked) -> Act:
     if name in store.loaded or name in store.loading:
         return _refused("model is already running")
     try:
-        store.load(name, CONTEXT, asked.now)
+        store.load(name, store.context, asked.now)
     except StoreFault:
         return Reply(200, {"success": True})  # its process ends later, with an exit code in the list
     return Reply(200, {"success": True})

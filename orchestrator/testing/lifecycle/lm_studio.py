@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Reply, Route
+from orchestrator.testing.lifecycle.acts import Act, Asked, Reply, Route
 from orchestrator.testing.lifecycle.store import ModelStore, StoreFault
 
 
 def _load(store: ModelStore, asked: Asked) -> Act:
     name = str(asked.body.get("model", ""))
-    context = int(asked.body.get("context_length") or CONTEXT)
+    context = int(asked.body.get("context_length") or store.context)
     try:
         store.load(name, context, asked.now)
     except StoreFault as fault:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Final
 
-from orchestrator.testing.lifecycle.acts import CONTEXT, Act, Asked, Pieces, Reply, Route, pace
+from orchestrator.testing.lifecycle.acts import Act, Asked, Pieces, Reply, Route, pace
 from orchestrator.testing.lifecycle.store import ModelStore, StoredModel, StoreFault
 
 
@@ -21,7 +21,7 @@ def _generate(store: ModelStore, asked: Asked) -> Act:
         return Reply(200, {**answer, "done_reason": "unload"})
     if asked.path == "/api/generate" and "embed" in name:
         return Reply(400, {"error": f'"{name}" does not support generate'})
-    context = int((asked.body.get("options") or {}).get("num_ctx") or store.loaded.get(model.name) or CONTEXT)
+    context = int((asked.body.get("options") or {}).get("num_ctx") or store.loaded.get(model.name) or store.context)
     try:
         store.load(name, context, asked.now)
     except StoreFault:

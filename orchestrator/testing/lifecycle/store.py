@@ -64,7 +64,7 @@ class ModelStore:
     """``installed`` is on the disk, ``library`` can be fetched. ``disk`` and ``memory`` are limits in bytes (``None``: none),
     ``most_loaded`` one in models: the one that was loaded first makes room. ``load_time`` is in seconds, ``pull_rate`` in
     bytes a second (0: no time passes). A model that is ``busy`` is unloaded once it no longer is. ``folder`` is where it says that
-    its models are.
+    its models are. ``context`` is in tokens, of a model whose load names none.
     """
 
     installed: dict[str, StoredModel]
@@ -75,6 +75,7 @@ class ModelStore:
     load_time: float = 0.0
     pull_rate: float = 0.0
     folder: str = "/cache"
+    context: int = 4096
 
     def __post_init__(self) -> None:
         self.loaded: dict[str, int] = {}  # name -> context, the oldest first

@@ -5,13 +5,19 @@ Each is defined in docs/routing.md, "What goes wrong".
 
 from __future__ import annotations
 
+import json
 from time import perf_counter
 from typing import Any
 
 import pytest
 
 from orchestrator.core.blueprint import RouterSpec
+from orchestrator.core.delivery import Delivery
 from orchestrator.core.message import Message
+from orchestrator.core.request import Request
+from orchestrator.serve.held import going_on, kept, resumed
+from orchestrator.serve.outcome import Outcome
+from orchestrator.serve.run import Run
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.script import Rule, Script
 from tests.serve.engine.parts import Wanted, agent_spec, router_spec, rule, serving
@@ -184,6 +190,67 @@ async def test_a_strict_route_is_not_offered_where_the_router_asks_back() -> Non
         named = await served.run("admin", session="s")
     assert "admin" not in asked.text and "- orders" in asked.text
     assert (named.status, named.agent) == ("unsure", "")
+
+
+@pytest.mark.parametrize("strict_too", [True, False])
+async def test_several_routes_to_one_agent_are_several_ways_there(strict_too: bool) -> None:
+    """One of their conditions must hold, whichever of them is written last, and whether both are strict or one."""
+    front = strict(strategy="cascade", stages=["rules", "keyword", "intent"], models=["m"])
+    other = {**front["routes"][1], "when": {"regex": "YY"}, "strict": strict_too}
+    for routes in ([front["routes"][1], other], [other, front["routes"][1]]):
+        front["routes"] = [*routes, front["routes"][0]]  # type: ignore[list-item] # a route with other fields
+        agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("orders", "admin", "desk")]
+        async with serving(Wanted([front, *agents]), simulated(["m"], saying('{"agent": "admin"}'))) as served:
+            told = [(await served.run(text)).agent for text in ("ADM-1234 go", "YY go", "please, admin", "XX go")]
+        assert told == ["admin", "admin", "desk", "desk"]
+
+
+async def test_an_agent_of_a_strict_route_is_offered_by_none_of_its_routes_and_others_once() -> None:
+    front = strict()
+    admin = front["routes"][1]
+    loose, again = {**admin, "when": {"regex": "YY"}, "strict": False}, {**front["routes"][0], "when": {"regex": "ZZ"}}
+    front["routes"] = [*front["routes"], loose, again]  # type: ignore[list-item] # a route with other fields
+    front["default"], front["on_unsure"] = None, "ask"
+    agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("orders", "admin")]
+    async with serving(Wanted([front, *agents], bound={})) as served:
+        asked = await served.run("hello", session="s")
+        named = await served.run("orders", session="s")
+    assert "admin" not in asked.text and asked.text.count("- orders") == 1
+    assert named.agent == "orders"
+
+
+@pytest.mark.parametrize(
+    ("text", "agent"),
+    [
+        ("an apple and ADM-1234 delete the users", "apples, desk"),
+        ("ADM-1234: delete the users, and an apple", "admin, apples"),
+    ],
+)
+async def test_a_part_comes_by_no_strict_route_that_the_whole_does_not(text: str, agent: str) -> None:
+    """Also behind a second router, which sees its part only."""
+    front = router_spec("front", {"apples": "apple", "sub": "delete"})
+    front["several"] = True
+    sub = router_spec("sub", {"admin": r"^ADM-\d{4}", "desk": "zzz"}, default="desk", on_unsure="default")
+    sub["routes"][0]["strict"] = True
+    agents = [agent_spec(name, models=[], reflex=[rule(name)]) for name in ("apples", "admin", "desk")]
+    async with serving(Wanted([front, sub, *agents], bound={})) as served:
+        result = await served.run(text)
+    assert ", ".join(sorted(part.agent for part in result.parts)) == agent
+
+
+async def test_a_part_that_waited_still_knows_what_it_is_a_part_of() -> None:
+    """It may go up to a router once it goes on, in this process or a later one; and so may one that waits as a run of its own."""
+    async with serving(asking()) as served:
+        engine = served.engine
+        whole = Run(Request("an apple and ADM-1234"), engine.deployment, served.loop, served.events.append, None)
+        part = whole.part("ADM-1234", "orders", None)
+        held = json.loads(json.dumps(kept(part, part.result("orders", Outcome("later", "waiting")), {})))
+        waits = Delivery("dlv_1", "shop", 1, "run_1", "orders", "ADM-1234", 0.0, 9e9, "nobody", held=held)
+        again = resumed(going_on(waits), engine.deployment, served.loop, served.events.append)
+        del held["part_of"]  # an older version of the program kept it
+        older = resumed(going_on(waits), engine.deployment, served.loop, served.events.append)
+    assert (part.part_of, again.part_of, older.part_of) == (whole.request.text, whole.request.text, "")
+    assert again.request.text == "ADM-1234" and not again.is_part
 
 
 @pytest.mark.parametrize("stages", [["rules", "keyword", "lexical"], ["rules", "keyword", "lexical", "intent"]])
