@@ -167,10 +167,10 @@ async def test_a_file_that_no_server_can_load_ends_nothing(opened: tuple[Place, 
     """It is looked at before: the apply is refused, and the process that serves is the same. The first apply of it is told."""
     place, made = opened
     place.model("am.gguf")
-    await apply(made, of(place, "am"))
+    await apply(made, replace(of(place, "am"), resources={}))
     (before,) = place.processes()
     (place.root / "page.gguf").write_text("<html>not found</html>")
-    wanted = of(place, other)
+    wanted = replace(of(place, other), resources={})
     if other == "am":  # in the place of its file
         (place.root / "am.gguf").unlink()
         (place.root / "page.gguf").rename(place.root / "am.gguf")
@@ -182,6 +182,6 @@ async def test_a_file_that_no_server_can_load_ends_nothing(opened: tuple[Place, 
     await looked(made)
     assert [each.pid for each in place.processes()] == [before.pid]
     assert await answer(made) == "well"
-    shop = replace(wanted, name="shop", resources={})
+    shop = replace(wanted, name="shop")
     first = diff(shop, await made.planes.reconciler.observe(shop))
     assert f"{other}: its server will not start: {other}.gguf is no GGUF file: put the whole file there" in str(first)
