@@ -1,12 +1,12 @@
 """Before an apply: the models that no server serves are brought by a server of this device that can, with progress; what cannot be
-had is told, and the deployment does without it."""
+had is told, and a deployment that is new does without it; one that serves goes on as it was."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orchestrator.core.errors import DeployError, NotAsAnnounced, OrchestratorError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.plan.fetches import Fetch
     from orchestrator.plan.observed import ObservedServer, ObservedState
+    from orchestrator.plan.plan import AgentServing
 
 LOAD_SECONDS: Final = 600.0
 LONGER: Final = "apply again with a longer --timeout, or with --no-pull"
@@ -64,6 +65,25 @@ def fetch_missing(
             failed[fetch.alias] = f"{fetch.alias} is not there: {error.line}"
             terminal.tell(failed[fetch.alias])
     return Fetched(bool(wanted), len(wanted) > len(failed), failed)
+
+
+def refuse_loss(mine: Mapping[str, Any] | None, failed: Mapping[str, str], serving: Iterable[AgentServing]) -> None:
+    """A deployment that serves keeps what it has where a model ``failed``: ``mine`` is as it is now (``None``: it is new),
+    ``serving`` who would answer in it. Raises ``DeployError``, unless nothing is lost: it had no such model before, and who is
+    answered now would be still."""
+    from orchestrator.plan.serving import NOTHING
+
+    answered = {each["agent"] for each in mine["agents"] if each["by"] != NOTHING} if mine else set[str]()
+    if mine is None or not any(agent.startswith("agent.") for agent in answered):
+        return
+    had = {each["alias"]: bool(each["endpoints"]) for each in mine["models"]}
+    silent = any(each.by == NOTHING and each.agent in answered for each in serving)
+    for alias, why in failed.items():
+        if silent or had.get(alias, True):
+            raise DeployError(
+                f"{mine['name']} goes on as it was, revision {mine['revision']}: {why}",
+                cure="mend that and apply again; --no-pull applies it without the model",
+            )
 
 
 def _bring(fetch: Fetch, server: ObservedServer, blueprint: Blueprint, terminal: Terminal, ends: float) -> None:

@@ -162,6 +162,7 @@ def _with_builds(
 def _of_alias(options: argparse.Namespace) -> Iterator[Asked]:
     from orchestrator.app.catalog import LAUNCHERS
     from orchestrator.core.names import did_you_mean
+    from orchestrator.deploy.server_records import file_name
     from orchestrator.manifest.catalogue.reader import find_model, near_models
     from orchestrator.ports.lifecycle import LaunchOrder
 
@@ -179,7 +180,11 @@ def _of_alias(options: argparse.Namespace) -> Iterator[Asked]:
     for kind in [options.provider] if options.provider else LAUNCHERS:
         named = str(Path(options.path).absolute()) if options.path else ids.get(kind, options.target)
         order = LaunchOrder(
-            named, options.target, port=options.port or PORT, scenario=options.scenario, folder=str(_folder())
+            named,
+            options.target,
+            port=options.port or PORT,
+            scenario=options.scenario,
+            folder=str(_folder() / file_name(options.target)),
         )
         why = f"there is no file {named}" if options.path and not Path(named).exists() else ""
         order = replace(order, kind="embedding") if row and row["kind"] == "embedding" else order

@@ -251,14 +251,17 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
 
 def check_applies(runtime: RuntimeClient, blueprint: Blueprint, origin: str) -> None:
     """Before anything is done, so that nobody agrees to a plan that cannot be: the name is not another manifest's, and Python
-    tools run where this command does. Raises ``NameClash``, ``RuntimeVersionClash``."""
+    tools run where this command does; nor is it a fleet's. Raises ``NameClash``, ``RuntimeVersionClash``, ``DeployError``."""
     from orchestrator.app.interpreter import check_interpreter
+    from orchestrator.deploy.wanted import SHARE_CURE, refuse_share
     from orchestrator.plan.origin import check_origin
 
     name = blueprint.name
     check_interpreter(blueprint, runtime.about())
-    applied = next((each["origin"] for each in runtime.status()["deployments"] if each["name"] == name), "")
-    check_origin(name, applied, origin)
+    applied: dict[str, str] = next((each for each in runtime.status()["deployments"] if each["name"] == name), {})
+    if blueprint.type == "single-device":
+        refuse_share(name, applied.get("node", ""), SHARE_CURE)
+    check_origin(name, applied.get("origin", ""), origin)
 
 
 def killed(runtime: RuntimeClient) -> int:

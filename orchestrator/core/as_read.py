@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Final
 
 from orchestrator.core.marks import Mark
 
+_HEX: Final = "[0-9a-fA-F]"
+_ESCAPE: Final = re.compile(
+    rf"\\{{1,16}}(?:u[dD][89abAB]{_HEX}{{2}}\\{{1,16}}u[dD][c-fC-F]{_HEX}{{2}}|u(?![dD][89a-fA-F]){_HEX}{{4}}|[bfnrt\"/])|\\{{2,16}}"
+)
+"""What JSON writes for one sign, also where such a text was written as JSON again: each time doubles the strokes before it."""
+_CONTROL: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _CLUSTER: Final = re.compile(
-    r"\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|"
     "[\u1100-\u115f][\u1160-\u11a7]?[\u11a8-\u11ff]?|[^\\x00-\\x7f][\u0300-\u036f\u3099\u309a]{0,4}|[\\x00-\\x7f][\u0300-\u036f]{1,4}"
 )
 """What is one letter: the parts of a Korean syllable, and a letter with the accents behind it."""
@@ -30,24 +35,31 @@ class AsRead:
     __slots__ = ("_begins", "_ends", "text")
 
     def __init__(self, written: str) -> None:
-        pieces: list[str] = []
-        self._begins: list[int] = []
-        self._ends: list[int] = []
-        at = 0
-        for cluster in _CLUSTER.finditer(written):
-            self._plain(written, at, cluster.start(), pieces)
-            at = cluster.end()
-            read = _read(cluster[0])
-            pieces.append(read)
-            self._begins += [cluster.start()] * len(read)
-            self._ends += [at] * len(read)
-        self._plain(written, at, len(written), pieces)
-        self.text = "".join(pieces)
+        self.text = written
+        self._begins: list[int] = list(range(len(written)))
+        self._ends: list[int] = list(range(1, len(written) + 1))
+        if "\\" in written:  # first, as an accent may be escaped and its letter not
+            self._replace(_ESCAPE, _unescaped)
+        if not _plain(self.text):
+            self._replace(_CLUSTER, _read)
 
-    def _plain(self, written: str, begin: int, end: int, pieces: list[str]) -> None:
-        pieces.append(written[begin:end])
-        self._begins += range(begin, end)
-        self._ends += range(begin + 1, end + 1)
+    def _replace(self, pattern: re.Pattern[str], read: Callable[[str], str]) -> None:
+        pieces: list[str] = []
+        begins: list[int] = []
+        ends: list[int] = []
+        at = 0
+        for found in pattern.finditer(self.text):
+            first, last = found.span()
+            piece = read(found[0])
+            pieces += (self.text[at:first], piece)
+            begins += self._begins[at:first]
+            begins += [self._begins[first]] * len(piece)
+            ends += self._ends[at:first]
+            ends += [self._ends[last - 1]] * len(piece)
+            at = last
+        self.text = "".join([*pieces, self.text[at:]])
+        self._begins = begins + self._begins[at:]
+        self._ends = ends + self._ends[at:]
 
     def back(self, mark: Mark) -> Mark:
         """The place of a mark in the text as it was written."""
@@ -56,15 +68,26 @@ class AsRead:
 
 def other_reading(written: str) -> Iterator[AsRead]:
     """The text as it is read, where that is another one."""
-    plain = written.isascii() or (unicodedata.is_normalized("NFKC", written) and _UNSEEN.search(written) is None)
-    if not plain or "\\u" in written:
+    if not _plain(written) or _ESCAPE.search(written):
         read = AsRead(written)
         if read.text != written:
             yield read
 
 
+def _plain(text: str) -> bool:
+    return text.isascii() or (unicodedata.is_normalized("NFKC", text) and _UNSEEN.search(text) is None)
+
+
+def _unescaped(escape: str) -> str:
+    sign = escape.lstrip("\\")
+    if not sign:
+        return "\\"
+    if sign[0] == "u":
+        units = b"".join(bytes.fromhex(part[:4]) for part in re.split(r"\\*u", sign)[1:])
+        return units.decode("utf-16-be")
+    return _CONTROL.get(sign, sign)
+
+
 @lru_cache(maxsize=4096)
 def _read(cluster: str) -> str:
-    if cluster.startswith("\\u"):
-        cluster = chr(int(cluster[2:6], 16))
     return _UNSEEN.sub("", unicodedata.normalize("NFKC", cluster))

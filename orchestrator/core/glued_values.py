@@ -104,11 +104,16 @@ class GluedValues:
                     yield at, at + len(glued), field
 
     def _of_several(self, folded: str, begin: int, end: int) -> Iterator[Mark]:
-        """A word that two values make."""
-        for middle in range(begin + FEWEST_OF_A_PART, end - FEWEST_OF_A_PART + 1):
-            if folded[begin:middle] in self._whole and folded[middle:end] in self._whole:
-                yield begin, end, self._whole[folded[begin:middle]]
-                return
+        """A word that two values make, or more: the same one several times too."""
+        fields = {begin: ""}  # of the first of the values that end at a place
+        for at in range(begin, end - FEWEST_OF_A_PART + 1):
+            if at not in fields:
+                continue
+            for until in range(at + FEWEST_OF_A_PART, end if at == begin else end + 1):
+                if (field := self._whole.get(folded[at:until])) is not None:
+                    fields.setdefault(until, fields[at] or field)
+        if end in fields:
+            yield begin, end, fields[end]
 
     def _of_capitals(self, word: str, folded: str) -> Iterator[Mark]:
         """Parts that each begin with a capital letter."""

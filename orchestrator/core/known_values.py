@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 from orchestrator.core.as_read import other_reading
 from orchestrator.core.glued_values import GluedValues
 from orchestrator.core.marks import Mark, whole
 from orchestrator.core.repeated_values import RepeatedValues
+from orchestrator.core.touched_values import TouchedValues
 from orchestrator.core.unspaced import UnspacedValues, letters_of
 from orchestrator.core.value_parts import leaves_in, names_in, without_case
 
@@ -23,7 +25,9 @@ written, as a title, and in capitals alone. A letter of a script without capital
 LONGEST: Final = 200
 """Characters of one: a longer one is a text of its own, which nobody says twice."""
 _WORD: Final = re.compile(r"[^\W_]+")
-_APART: Final = r"(?:%[0-9A-Fa-f]{2}|&#?\w{2,6};|[\W_]){1,8}"
+_SPACE: Final = re.compile(r"(?:\\?\s)+")
+MOST_APART: Final = 8
+_APART: Final = rf"(?:%[0-9A-Fa-f]{{2}}|&#?\w{{2,6}};|[\W_]){{1,{MOST_APART}}}"
 """What may stand between the words of one, if not what stands there in it: signs, also as addresses and HTML write them."""
 
 
@@ -35,7 +39,7 @@ def folded(value: str) -> str:
 class KnownValues:
     """By the first word of each, so that a text is read once, however many there are. ``count`` grows with each new one."""
 
-    __slots__ = ("_by_word", "_count", "_glued", "_known", "_parts", "_repeated", "_spelled", "_unspaced")
+    __slots__ = ("_by_word", "_count", "_glued", "_known", "_parts", "_repeated", "_spelled", "_touched", "_unspaced")
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, str]] = {}  # by what is looked for: the value as it was learned, its field
@@ -43,6 +47,7 @@ class KnownValues:
         self._by_word: dict[str, list[tuple[re.Pattern[str], str, str]]] = {}
         self._repeated = RepeatedValues()
         self._glued = GluedValues()
+        self._touched = TouchedValues()
         self._unspaced = UnspacedValues()
         self._parts: set[str] = set()
         self._count = 0
@@ -90,7 +95,7 @@ class KnownValues:
             forms = (core,) if how == "anyhow" else dict.fromkeys((core, core.title(), core.upper()))
             patterns = [(whole(form, behind, exact=how == "as written"), before, field) for form in forms]
             self._by_word.setdefault(words[0][0].casefold(), []).extend(patterns)
-            self._learn_apart([word[0] for word in words], field, how)
+            self._learn_apart(words, field, how)
             self._learn_names(value, field)
             self._count += 1
 
@@ -108,11 +113,20 @@ class KnownValues:
                 pattern = re.compile(rf"{_APART.join(map(re.escape, words))}(?![^\W_])")
                 self._by_word.setdefault(words[0].casefold(), []).append((pattern, "", field))
 
-    def _learn_apart(self, words: list[str], field: str, how: str) -> None:
-        """The same words glued together, or with other signs between; of two, the other way round too."""
+    def _learn_apart(self, found: list[re.Match[str]], field: str, how: str) -> None:
+        """The same words glued together, touched by letters, or with other signs between; of two, the other way round too. Digits
+        alone have the signs that they were given with: with others they are other numbers."""
+        words = [word[0] for word in found]
         self._glued.learn(words, field)
-        if how == "anyhow" and len(words) > 1 and sum(map(str.isalpha, "".join(words))) >= FEWEST:
-            for each in (words, words[::-1]) if len(words) == 2 else (words,):
+        if how != "anyhow" or len(words) < 2:
+            return
+        gaps = [each.string[each.end() : after.start()] for each, after in pairwise(found)]
+        if sum(map(str.isalpha, "".join(words))) < FEWEST:
+            self._touched.learn(words, [_SPACE.sub(r"\\s+", re.escape(gap)) for gap in gaps], field)
+            return
+        apart = [_APART if len(gap) <= MOST_APART else f"(?:{_APART}|{re.escape(gap)})" for gap in gaps]
+        for each, between in ((words, apart), (words[::-1], apart))[: 2 if len(words) == 2 else 1]:
+            if not self._touched.learn(each, between, field):
                 pattern = re.compile(rf"(?i){_APART.join(map(re.escape, each))}(?![^\W\d_])")
                 self._by_word.setdefault(each[0].casefold(), []).append((pattern, "", field))
 
@@ -123,9 +137,10 @@ class KnownValues:
     def found(self, text: str) -> Iterator[Mark]:
         """Where they stand in a text, and in the text as it is read."""
         yield from self._in(text) if self._known else ()
-        for read in other_reading(text) if self._known else ():
-            yield from map(read.back, self._in(read.text))
         yield from self._repeated.found(text)
+        for read in other_reading(text) if self.count else ():
+            yield from map(read.back, self._in(read.text) if self._known else ())
+            yield from map(read.back, self._repeated.found(read.text))
 
     def _in(self, text: str) -> Iterator[Mark]:
         yield from self._plainly(text)
@@ -133,6 +148,7 @@ class KnownValues:
 
     def _plainly(self, text: str) -> Iterator[Mark]:
         yield from self._as_words(text)
+        yield from self._touched.found(text)
         yield from self._unspaced.found(text)
 
     def _as_words(self, text: str) -> Iterator[Mark]:

@@ -19,6 +19,7 @@ from orchestrator.core.known_values import KnownValues, folded
 from orchestrator.core.marks import NO_ORIGINS, Mark, named_values
 from orchestrator.core.pattern import SafePattern, compile_safely
 from orchestrator.core.personal_numbers import Span, cards, ibans, phones
+from orchestrator.core.placeholders import put_back, written_in
 
 KINDS: Final = ("email", "card", "iban", "phone")
 LONGEST_REMEMBERED: Final = 4_000
@@ -168,7 +169,7 @@ class Pseudonyms:
     A placeholder is ``[EMAIL_1]``: the kind and a number, none that any text had of itself. ``counts`` says how many values of each
     kind there are. In the value of a named field capitals and the width of spaces make no other value."""
 
-    __slots__ = ("_finder", "_hidden", "_spellings", "_taken", "_values", "counts", "known")
+    __slots__ = ("_finder", "_hidden", "_spellings", "_taken", "_values", "counts", "known", "left")
 
     def __init__(self, finder: Finder) -> None:
         self._finder = finder
@@ -178,6 +179,7 @@ class Pseudonyms:
         self._taken: set[str] = set()  # of texts that held one of themselves
         self.counts: dict[str, int] = {}
         self.known = KnownValues()
+        self.left: dict[str, None] = {}
 
     def learn(self, value: Any, origins: Mapping[str, str] = NO_ORIGINS) -> None:
         """A plain value that a function gave: what stands in it under a named field is hidden in every text. ``origins``: further
@@ -229,11 +231,11 @@ class Pseudonyms:
 
     def _typed(self, text: str) -> Iterator[Span]:
         """What reads like a placeholder of ours and was written by somebody: it would come back as a value that is not meant."""
-        for found in _PLACEHOLDER.finditer(text) if "[" in text else ():
-            if found[0] in self._values:
-                yield found.start(), found.end(), TYPED
+        for begin, end, ours in written_in(text):
+            if ours in self._values:
+                yield begin, end, TYPED
             else:
-                self._taken.add(found[0])
+                self._taken.add(ours)
 
     def hide_json(self, text: str) -> str:
         """JSON as it may be sent: each text of it for itself, as escapes could hide what it says; what is no JSON as a text."""
@@ -289,31 +291,22 @@ class Pseudonyms:
         if kind != TYPED:  # it is no value that the cloud did not get
             self.counts[kind] = self.counts.get(kind, 0) + 1
 
-    def restore(self, text: str, *, in_json: bool = False) -> str:
-        """An answer with the values in the place of their placeholders; ``in_json``: as a text of JSON holds them."""
-        if not self._values or "[" not in text:
+    def restore(self, text: str, *, in_json: bool = False, after: str = "") -> str:
+        """An answer with the values in the place of their placeholders; ``in_json``: as a text of JSON holds them; ``after``: what
+        came before it, of a text in pieces. ``left`` knows those of which an answer had only the name."""
+        if not self._values:
             return text
-        return _PLACEHOLDER.sub(lambda found: self._put_back(found[0], in_json=in_json), text)
 
-    def _put_back(self, placeholder: str, *, in_json: bool) -> str:
-        if placeholder not in self._values:
-            return placeholder
-        value = self._values[placeholder][1]
-        return json.dumps(value, ensure_ascii=False)[1:-1] if in_json else value
+        def value_of(placeholder: str) -> str:
+            value = self._values[placeholder][1]
+            return json.dumps(value, ensure_ascii=False)[1:-1] if in_json else value
+
+        restored, left = put_back(text, self._values, value_of, after)
+        self.left.update(dict.fromkeys(left))
+        return restored
 
 
 TYPED: Final = "typed"
 """The kind of a placeholder that somebody wrote."""
 LONGEST_LABEL: Final = 64
 _NO_LETTER: Final = re.compile(r"[^A-Za-z0-9]")
-_PLACEHOLDER: Final = re.compile(r"\[[A-Z0-9_]{1,64}_[0-9]{1,6}\]")
-LONGEST_PLACEHOLDER: Final = 73
-
-
-def may_begin(text: str) -> int:
-    """Where a text that comes in pieces ends in what may be the beginning of a placeholder; its length where it does not."""
-    at = text.rfind("[", max(0, len(text) - LONGEST_PLACEHOLDER))
-    return at if at >= 0 and _BEGINNING.fullmatch(text, at) else len(text)
-
-
-_BEGINNING: Final = re.compile(r"\[[A-Z0-9_]{0,72}")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from orchestrator.core.finite import finite_number, no_number
 from orchestrator.core.names import did_you_mean
 
 Schema = Mapping[str, Any]
@@ -230,7 +231,9 @@ def _is_integer(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return (isinstance(value, int) and not isinstance(value, bool)) or (
+        isinstance(value, float) and math.isfinite(value)
+    )
 
 
 _IS: Final[Mapping[str, Callable[[Any], bool]]] = {
@@ -281,7 +284,7 @@ def _from_json(value: Any, kind: type) -> Any:
     if not isinstance(value, str):
         return _UNFIT
     try:
-        read = json.loads(value)
+        read = json.loads(value, parse_float=finite_number, parse_constant=no_number)
     except (ValueError, RecursionError):
         return _UNFIT
     return read if isinstance(read, kind) else _UNFIT

@@ -12,6 +12,10 @@ PERSON = "person"
 CLOUD = "cloud"
 
 
+_CALLS = ("model", "vectors")
+"""Kinds of steps that ask a model; of those that make vectors, only what went to the cloud is a step."""
+
+
 @record
 class ServedCall:
     """One call of a model. ``subject`` is who asked; ``zone`` is where it ran: node, lan or cloud, empty where that was not
@@ -49,7 +53,7 @@ class ServedRun:
 
     @property
     def went_to_cloud(self) -> bool:
-        """Whether any of its calls was made there, be it one that failed or that only checked an answer."""
+        """Whether any of its calls was made there, be it one that failed, that only checked an answer or that made a vector."""
         return any(call.zone == CLOUD for call in self.calls)
 
     @property
@@ -70,7 +74,7 @@ class ServedRun:
 
 def served_run(stored: Mapping[str, Any]) -> ServedRun:
     """Of a run as the store gives it. A call that found nobody to ask is none."""
-    models = (step for step in stored["steps"] if step["kind"] == "model")
+    models = (step for step in stored["steps"] if step["kind"] in _CALLS)
     calls = tuple(_call(step) for step in models if step["detail"].get("endpoint"))
     return ServedRun(
         id=str(stored["id"]),

@@ -50,6 +50,7 @@ def _one(reconciler: Reconciler, name: str, desired: Desired | None) -> dict[str
         "serving": observed.revision if observed else None,
         "since": desired.revision.created if desired else None,
         "origin": desired.revision.origin if desired else "",
+        "node": desired.blueprint.node if desired else "",
         "cause": desired.revision.cause if desired else "",
         "in_flight": observed.in_flight if observed else 0,
         "draining": list(observed.draining) if observed else [],

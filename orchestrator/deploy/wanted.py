@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
@@ -30,6 +31,15 @@ class Applied:
 
     revision: int
     plan: Plan
+
+
+SHARE_CURE: Final = "apply the manifest of the fleet, or give this one another metadata.name"
+
+
+def refuse_share(name: str, node: str, cure: str) -> None:
+    """What a ``node`` serves of its fleet, only the fleet changes: it is signed, and placed by who leads."""
+    if node:
+        raise DeployError(f"{name} is this node's share of a fleet, which only the fleet changes", cure=cure)
 
 
 def refuse_mesh(blueprint: Blueprint) -> None:

@@ -39,7 +39,7 @@ from orchestrator.core.request import Request
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.deploy.refusals import with_what_serves
 from orchestrator.deploy.status import status
-from orchestrator.deploy.wanted import Wanted
+from orchestrator.deploy.wanted import SHARE_CURE, Wanted, refuse_share
 from orchestrator.gateway.answering import (
     NDJSON,
     Asked,
@@ -267,7 +267,7 @@ class ControlApi:
         if blueprint.type == "distributed-edge":
             await self._fleet.apply(asked, blueprint)
             return
-        self._refuse_share(blueprint.name, "apply the manifest of the fleet, or give this one another metadata.name")
+        self._refuse_share(blueprint.name, SHARE_CURE)
         wanted = Wanted(
             blueprint=blueprint,
             sources={str(name): str(text) for name, text in (body.get("sources") or {}).items()},
@@ -297,10 +297,8 @@ class ControlApi:
         await tell_and_answer(asked, work, cancel_on_leave=False)
 
     def _refuse_share(self, name: str, cure: str) -> None:
-        """What a node serves of its fleet, only the fleet changes: it is signed, and placed by who leads."""
         desired = self._it.reconciler.desired.get(name)
-        if desired is not None and desired.blueprint.node:
-            raise DeployError(f"{name} is this node's share of a fleet, which only the fleet changes", cure=cure)
+        refuse_share(name, desired.blueprint.node if desired is not None else "", cure)
 
     @contextmanager
     def _telling_what_serves(self, name: str) -> Iterator[None]:

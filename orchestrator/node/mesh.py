@@ -208,6 +208,11 @@ class Mesh:
                 " reach the hub now",
                 cure="bring the hub back, or the link to it; without the hub an exclusive agent does not act on any node",
             )
+        if self.member.is_cut_off:
+            return NoHolder(
+                f"{self.node} does not reach its hub now, and with it no other node that may hold {agent}",
+                cure=f"bring back the link of {self.node} to its hub, or the hub: orchestrator node status",
+            )
         drained = self.table.drained(agent, current_time())
         if not drained:
             return None

@@ -21,6 +21,9 @@ _EMPTY: Final[Mapping[str, Any]] = {
 """What of an agent only the node needs that holds it. Its words stay, for routers to learn from; and to whom it escalates and
 whether requests wait for it, for when no node that holds it answers."""
 _KEPT_THERE: Final = ("gate", "budget")
+_WORDS: Final = ("description", "examples", "instructions", "keywords", "skills")
+"""What of an agent says what it answers and how, and not with what."""
+_BESIDE: Final = ("folder", "labels")
 
 
 def share_of(blueprint: Blueprint, node: str, holds: Collection[str]) -> Blueprint:
@@ -30,6 +33,23 @@ def share_of(blueprint: Blueprint, node: str, holds: Collection[str]) -> Bluepri
     gone = {*_needed(blueprint.elements)} - {*_needed(kept)}
     elements = {address: each for address, each in kept.items() if address not in gone}
     return replace(blueprint, elements=elements, node=node)
+
+
+def bears_as_much(before: Blueprint, after: Blueprint) -> bool:
+    """Whether a node can do as much by the one as by the other: they differ in words alone, so that being full says nothing of
+    either. Words that make answers longer show in how long these take."""
+    return _without_words(before) == _without_words(after)
+
+
+def _without_words(blueprint: Blueprint) -> dict[str, Any]:
+    plain = {name: value for name, value in blueprint.as_json().items() if name not in _BESIDE}
+    elements = [(e.address, _bare(e.spec) if e.kind == "agent" else e.spec) for e in blueprint.elements.values()]
+    together = {name: value for name, value in (plain.get("coordination") or {}).items() if name != "health_gate"}
+    return {**plain, "elements": sorted(elements, key=lambda each: each[0]), "coordination": together}
+
+
+def _bare(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in spec.items() if name not in _WORDS}
 
 
 def _share(element: Element, holds: Collection[str]) -> Element:

@@ -265,3 +265,13 @@ class Counter(Protocol):
     async def count(self, call: ChatCall) -> int | None:
         """Tokens of its messages and functions as the model reads them; ``None`` where the server does not tell."""
         ...
+
+
+@runtime_checkable
+class Forwarder(Protocol):
+    """Another one: providers whose servers may pass the calls of a model on to another machine, and tell whether they do."""
+
+    async def forwards(self, target: Target, within: float) -> bool:
+        """Whether the server of a target passes the calls of its model on, asked just now, in so many seconds at most. Raises a
+        ``ModelError`` where that cannot be learned; never a guess or a memory."""
+        ...

@@ -16,7 +16,9 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.asked import Asked, Learn
 from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
+from orchestrator.serve.near_only import near_only
 from orchestrator.serve.outbound import Closed, Customs
+from orchestrator.serve.places import Place
 from orchestrator.serve.steps.window import too_long, window_of
 
 GRACE: Final = 0.5
@@ -72,6 +74,8 @@ class Ask:
     ``calls`` are other calls for those of the candidates whose model is asked in another way.
     ``pause`` is how many seconds, from when it is asked, it waits for a server that says that it is busy or takes no more calls
     for a while: less than its deadline where its request may be kept instead.
+    ``place`` is its request's.
+    ``near``: what it sends is restricted, so that a server nearby which could pass it on is asked first whether it does.
     ``next`` are endpoints that its run is likely to call afterwards, the likeliest first; ``None``: it says nothing new of that.
     """
 
@@ -86,7 +90,9 @@ class Ask:
     next: tuple[str, ...] | None = None
     calls: Mapping[str, ChatCall] | None = None
     customs: Customs | None = None
+    place: Place | None = None
     pause: float = inf
+    near: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +158,8 @@ def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider
         return cast(Provider, Asked(start.spec, learn))
     if start.spec.bounded and way is start.spec.provider:
         window = window_of(start.spec, start.window)
-        return cast(Provider, Counted(way, window)) if window.counts else way
-    return way
+        way = cast(Provider, Counted(way, window)) if window.counts else way
+    return near_only(way, start.spec.provider) if ask.near and start.target.zone != "cloud" else way
 
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:

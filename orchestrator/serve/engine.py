@@ -74,6 +74,7 @@ class Engine:
         self._emit = emit
         self._classes = loop.limits.with_queue(deployment.blueprint.queue).classes
         self.gate = Gate(deployment.blueprint.max_concurrent, self._classes)
+        self.gate.shared_by(loop.share)
         self._in_work: set[anyio.CancelScope] = set()
         self._empty: anyio.Event | None = None
         self._cancelled = ""
@@ -86,6 +87,7 @@ class Engine:
     def follows(self, gate: Gate) -> None:
         """Let its runs pass the gate of the engines before it, where runs of theirs may be, with its own limits from now on."""
         gate.limit_to(self.deployment.blueprint.max_concurrent, self._classes)
+        gate.shared_by(self._loop.share)
         self.gate = gate
 
     async def run(self, request: Request, listen: Emit | None = None, *, from_node: Handed | None = None) -> Result:
@@ -217,8 +219,7 @@ class Engine:
         return await self._through_gate(run)
 
     async def _through_gate(self, run: Run) -> Result:
-        if not self.gate.enter_now():
-            await self.gate.enter(run.deadline, run.request.priority)
+        run.place = self.gate.request()
         try:
             run.queue_ms += (current_time() - run.came) * 1e3
             if run.passage is not None:
@@ -226,7 +227,7 @@ class Engine:
                     run.passage.learn_marked(turn.content, turn.marks)
             return await walk(run)
         finally:
-            self.gate.leave()
+            run.place.leave()
 
 
 def _finish(run: Run, result: Result, fault: str = "") -> None:
@@ -266,7 +267,7 @@ class EngineTable:
 
     def remove(self, name: str) -> Engine | None:
         """Nobody answers for ``name`` any more; gives the one that did."""
-        if name in self._gates and not self._gates[name].inside:
+        if name in self._gates and not self._gates[name].runs:
             del self._gates[name]
         return self._engines.pop(name, None)
 

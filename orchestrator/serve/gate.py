@@ -1,8 +1,13 @@
-"""How many runs of a deployment are in work at once; more wait. What the line decides is carried out here."""
+"""Where requests of a deployment get and leave their places, and wait for one where a function is to work for them.
+
+Who waits for a model stands in the scheduler's lines instead, and the scheduler gives it a place with the model. What becomes
+free is given to the more urgent of both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Final
 
 import anyio
@@ -10,37 +15,43 @@ import anyio
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import DeadlinePassed
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.places import Place, Places
 from orchestrator.serve.scheduler_limits import ClassLimits, SchedulerLimits
 from orchestrator.serve.waiting_line import Turn, WaitingLine, waited_too_long
 
 USUAL: Final = SchedulerLimits().classes
 
 
-class Gate:
+class Gate(Places):
     """A bounded limit: the most urgent class first, first come first served within it. ``limit`` ``None`` lets everything
     through at once; ``classes`` says how many of each may wait, and how long."""
 
     def __init__(self, limit: int | None, classes: Mapping[PriorityClass, ClassLimits] = USUAL) -> None:
-        self._limit = limit
-        self._inside = 0
+        super().__init__(limit)
         self._line = WaitingLine(classes)
         self._came: dict[Turn, anyio.Event] = {}  # set once a place is the turn's own
-
-    @property
-    def inside(self) -> int:
-        """Runs that have entered and not left."""
-        return self._inside
+        self._shares: list[Callable[[Places], None]] = []
 
     @property
     def waiting(self) -> int:
-        """Runs that wait."""
-        return len(self._line)
+        """Those that wait for a place: here for a function, in the scheduler's lines with a model."""
+        return len(self._line) + sum(self.waits)
+
+    def shared_by(self, share: Callable[[Places], None]) -> None:
+        """Whoever has calls that wait for places is told when one is free, and gives it away."""
+        if share not in self._shares:
+            self._shares.append(share)
+
+    def request(self) -> Pass:
+        """One more request has begun; it has no place yet."""
+        self.runs += 1
+        return Pass(self)
 
     def enter_now(self) -> bool:
         """Enter if there is room and nobody waits."""
-        free = self._limit is None or (self._inside < self._limit and not self._line)
+        free = self.free and not self._line
         if free:
-            self._inside += 1
+            self.inside += 1
         return free
 
     async def enter(self, deadline: float, priority: PriorityClass = "interactive") -> None:
@@ -64,20 +75,29 @@ class Gate:
 
     def leave(self) -> None:
         """Free the place; whose turn it is takes it over."""
-        self._inside -= 1
-        if self._line:
-            self._let_in()
+        self.inside -= 1
+        self._give_away()
 
     def limit_to(self, limit: int | None, classes: Mapping[PriorityClass, ClassLimits]) -> None:
         """Other limits from now on; who is inside or waits stays so, and who finds room now enters."""
-        self._limit = limit
+        self.limit = limit
         self._line.limit_to(classes)
-        self._let_in()
+        self._give_away()
 
-    def _let_in(self) -> None:
-        while self._line and (self._limit is None or self._inside < self._limit):
-            self._inside += 1
-            self._came.pop(self._line.take(current_time())).set()
+    def most_urgent(self, now: float) -> int | None:
+        """The rank of the first in the line."""
+        return self._line.most_urgent(now)
+
+    def let_one_in(self, now: float) -> None:
+        """Let the first in the line enter."""
+        self.inside += 1
+        self._came.pop(self._line.take(now)).set()
+
+    def _give_away(self) -> None:
+        for share in self._shares:
+            share(self)
+        while self._line and self.free:
+            self.let_one_in(current_time())
 
     def _give_up(self, turn: Turn, came: anyio.Event) -> None:
         if came.is_set():  # its place was free already when it went
@@ -85,3 +105,37 @@ class Gate:
         else:
             del self._came[turn]
             self._line.leave(turn)
+
+
+class Pass(Place):
+    """A request's place, with the way to it for functions."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__(gate)
+        self._gate = gate
+
+    @asynccontextmanager
+    async def at_work(self, deadline: float, priority: PriorityClass) -> AsyncGenerator[None, None]:
+        """While a function works for it. Waits for a place where it has none; raises as ``Gate.enter`` does."""
+        if not self.held:
+            await self._gate.enter(deadline, priority)
+            self._came_in()
+        self.works += 1
+        try:
+            yield
+        finally:
+            self.works -= 1
+
+    def _came_in(self) -> None:
+        if self.held:  # a model began to work for it meanwhile
+            self._gate.leave()
+        self.held = self.began = True
+
+    def leave(self) -> None:
+        """The request has ended."""
+        self._gate.runs -= 1
+        if self.held:
+            self.held = False
+            self._gate.leave()

@@ -52,6 +52,7 @@ from orchestrator.serve.effect import (
 )
 from orchestrator.serve.errands import Errands
 from orchestrator.serve.hold_back import HeldBack
+from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
@@ -115,6 +116,10 @@ class Loop:
     def foresee(self, run: str, endpoints: Iterable[str]) -> None:
         """A run tells which endpoints it is likely to call next; this replaces what it told before. None, when it ends."""
         self._carry_out(self._scheduler.on_foresee(run, endpoints, current_time()))
+
+    def share(self, places: Places) -> None:
+        """Places of a deployment are free: who waits for one may have it."""
+        self._carry_out(self._scheduler.on_freed(places, current_time()))
 
     def set_loaded(self, loaded: Mapping[str, bool], since: float) -> None:
         """Which models are loaded, as somebody saw it who began to look at ``since`` (``anyio.current_time``)."""
@@ -226,6 +231,7 @@ class Loop:
             prompt=size_of(ask.call),
             most=ask.call.max_tokens,
             pause=ask.pause,
+            place=ask.place,
         )
         self._carry_out(self._scheduler.on_submit(new, now))
         if ask.next is not None:  # after the call itself: what it needs now comes first

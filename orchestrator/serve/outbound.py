@@ -26,7 +26,8 @@ from orchestrator.core.errors import (
 from orchestrator.core.field_values import CannotRedact
 from orchestrator.core.marks import Mark
 from orchestrator.core.message import Message, ToolCall, Usage
-from orchestrator.core.personal import Finder, Pseudonyms, finder_of, may_begin
+from orchestrator.core.personal import Finder, Pseudonyms, finder_of
+from orchestrator.core.placeholders import may_begin
 from orchestrator.core.record import record
 from orchestrator.core.spending import NOTHING, USUAL_ANSWER, Spend, price_of
 from orchestrator.deploy.deployment import Deployment
@@ -260,13 +261,14 @@ class Crossing:
         """The answer in pieces, of which none ends within a placeholder."""
         sent = self._fit(call)
         bill = await self._pay(self._passage.estimate(sent, self._endpoint.id), size_of(sent))
-        waiting = ""
+        waiting = before = ""
         try:
             async with aclosing(cast(AsyncGenerator[Delta, None], self._endpoint.provider.stream(sent))) as deltas:
                 async for delta in deltas:
                     text = waiting + delta.text
                     cut = len(text) if delta.reply is not None else may_begin(text)
-                    text, waiting = self._put_back(text[:cut], call), text[cut:]
+                    came, waiting = text[:cut], text[cut:]
+                    text, before = self._put_back(came, call, before), came or before
                     if delta.reply is not None:
                         await bill.settle(delta.reply.usage)
                         yield Delta(text, self._restored(delta.reply, call))
@@ -316,9 +318,9 @@ class Crossing:
         self._customs.priced = self._customs.priced is not False and name in passage.rules.prices
         return Bill(self._customs, made, Terms(name, size, passage.rules.prices.get(name, {})))
 
-    def _put_back(self, text: str, call: ChatCall) -> str:
+    def _put_back(self, text: str, call: ChatCall, after: str = "") -> str:
         names = self._passage.names
-        return names.restore(text, in_json=call.schema is not None) if names is not None else text
+        return names.restore(text, in_json=call.schema is not None, after=after) if names is not None else text
 
     def _restored(self, reply: ChatReply, call: ChatCall) -> ChatReply:
         names = self._passage.names

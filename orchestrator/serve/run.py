@@ -23,6 +23,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.gate import Pass
 from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage
@@ -33,7 +34,7 @@ from orchestrator.serve.selection import choice_told
 Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
 SHARED: Final = (
-    *("deployment", "loop", "emit", "pressure", "fitted", "refined", "privacy", "passage"),
+    *("deployment", "loop", "emit", "pressure", "fitted", "refined", "privacy", "passage", "place"),
     *("desk", "outbox", "elsewhere", "consents", "came", "started", "deadline", "history", "decisions"),
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
@@ -92,6 +93,7 @@ class Run:
         "passage",
         "path",
         "paused",
+        "place",
         "pressure",
         "privacy",
         "queue_ms",
@@ -124,7 +126,6 @@ class Run:
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
         self.elsewhere: Elsewhere | None = None
-        self.epoch = 0
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
@@ -143,8 +144,9 @@ class Run:
         self.said: list[str] = []
         self.notes: list[str] = []
         self.paused = False
+        self.place: Pass | None = None
         self.foresees = False
-        self.keys = 0
+        self.epoch = self.keys = 0
         self.is_part, self.part_of = False, ""
         self.parts: tuple[PartResult, ...] = ()
 

@@ -19,6 +19,8 @@ from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Check, Effect, Look, Probe
+from orchestrator.serve.places import Places
+from orchestrator.serve.scheduler_choice import usable
 from orchestrator.serve.scheduler_dispatch import Dispatch
 from orchestrator.serve.scheduler_faults import (
     out_of_time,
@@ -124,6 +126,11 @@ class Scheduler(Dispatch):
         self._models.measure(free, now)
         return self._take(now)
 
+    def on_freed(self, places: Places, now: float) -> list[Effect]:
+        """Requests of a deployment have left their places, or it has more of them."""
+        self._freed[places] = None
+        return self._take(now)
+
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
         """A call wants an endpoint. Numbers of calls go up; the number is its place in line."""
         call = Call(new, now)
@@ -155,9 +162,7 @@ class Scheduler(Dispatch):
         passed."""
         call = self._calls[number]
         lane = call.running_on()
-        lane.endpoint.in_flight -= 1
-        if lane.resident is not None:
-            self._models.ended(lane.resident, now)
+        self._end_attempt(call, lane, now)
         if error is None:
             del self._calls[number]
             self._judge_success(call, lane, now, wrote)
@@ -177,9 +182,7 @@ class Scheduler(Dispatch):
             self._leave_lanes(call)
         elif call.phase == "running":
             lane = call.running_on()
-            lane.endpoint.in_flight -= 1
-            if lane.resident is not None:
-                self._models.ended(lane.resident, now)
+            self._end_attempt(call, lane, now)
             self._dispatch(lane, now)
         return self._take(now)
 
@@ -312,6 +315,21 @@ class Scheduler(Dispatch):
         elif verdict == "busy":
             call.epoch = NO_EPOCH
         return fault
+
+    def _share_line(self, lane: Lane, now: float) -> None:
+        """Calls that came before this process of a server, and may be asked at another one of it, may be asked here: those that
+        wait are next, by their age, and none that comes later overtakes them."""
+        name, crew = lane.endpoint.spec.id, lane.endpoint.spec.crew
+        same = {each for each, other in self._lanes.items() if crew and other.endpoint.spec.crew == crew} - {name}
+        for call in self._calls.values() if same else ():
+            beside = next((each for each in call.new.candidates if each in same), None)
+            if beside is None or name in call.new.candidates:
+                continue
+            call.join(name, beside)
+            if call.phase == "waiting" and lane in usable(call, self._lanes) and lane.room_for(call):
+                call.lanes = (*call.lanes, lane)
+                lane.add(call)
+        self._dispatch(lane, now)
 
     def _next_due(self) -> float:
         due = self._timers[0][0] if self._timers else inf

@@ -20,6 +20,7 @@ from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, StartKind, StateChanged
 from orchestrator.serve.fallback import after_load_failure, onward, told_of
+from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler_affinity import Affinity
 from orchestrator.serve.scheduler_choice import least_bad, left, passed_over, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
@@ -46,6 +47,7 @@ class Dispatch:
         self._order = count()
         self._effects: list[Effect] = []
         self._closed = False
+        self._freed: dict[Places, None] = {}  # to be given away before the event ends
         self._models = Affinity(limits.affinity, limits.backoff, jitter, self)
 
     @property
@@ -66,7 +68,7 @@ class Dispatch:
         if not lanes:
             self._fail(call, why_none(call, self._lanes, now))
             return
-        free = [lane for lane in lanes if not lane.waiting and lane.endpoint.has_room]
+        free = [lane for lane in lanes if not lane.waiting and lane.endpoint.has_room] if call.may_begin else []
         if free:
             self._start(call, min(free, key=Lane.load) if len(free) > 1 else free[0], now)
         else:
@@ -83,6 +85,8 @@ class Dispatch:
     def _start(self, call: Call, lane: Lane, now: float) -> None:
         endpoint = lane.endpoint
         endpoint.in_flight += 1
+        if call.place is not None:
+            call.place.begin()
         kind: StartKind = "first"
         for_model = 0.0
         if lane.resident is not None:
@@ -108,7 +112,7 @@ class Dispatch:
         self._effects.append(start)
 
     def _wait(self, call: Call, lanes: tuple[Lane, ...], now: float) -> None:
-        with_room = tuple(lane for lane in lanes if lane.room_for(call))
+        with_room = tuple(lane for lane in lanes if lane.room_for(call)) if self._may_wait(call) else ()
         if not with_room:
             self._fail(call, queue_full(lanes))
             return
@@ -130,39 +134,70 @@ class Dispatch:
             if lane.resident is not None:
                 self._models.touch(lane.resident)
         self._set_timer(call, min(call.new.deadline, self._patience_ends(call)))
+        if call.place is not None:
+            call.place.places.waits[call.rank] += 1
         for lane in with_room:
             self._dispatch(lane, now)
+        if call.phase == "waiting":
+            self._rest(call)
+
+    def _may_wait(self, call: Call) -> bool:
+        """Of a class no more wait than may, in all lines together, where the requests of its deployment are limited."""
+        place = call.place
+        if place is None or place.places.limit is None or call.let_in:
+            return True
+        length = call.new.length if call.new.length is not None else self.limits.classes[call.new.priority].length
+        return place.places.waits[call.rank] < length
+
+    def _rest(self, call: Call) -> None:
+        """It waits: its request needs no place meanwhile."""
+        if call.place is not None and call.place.rest() and call.place.places.limit is not None:
+            self._freed[call.place.places] = None
+
+    def _share(self, places: Places, now: float) -> None:
+        """Give away what is free: to the most urgent whose model can answer now, or of those as urgent to a function first, which
+        is done soon. What nobody can use waits for whoever's model comes."""
+        while places.free:
+            heads = [
+                (head, lane)
+                for lane in self._lanes.values()
+                if lane.waiting and lane.endpoint.has_room and (head := lane.head(now)) is not None
+            ]
+            (urgency, call), lane = min(heads, key=lambda each: each[0][0], default=((None, None), None))
+            function = places.most_urgent(now)
+            if function is not None and (urgency is None or function <= urgency[0]):
+                places.let_one_in(now)
+            elif call is not None and lane is not None:
+                self._begin(call, lane, now)
+            else:
+                break
+        for lane in self._lanes.values():
+            if lane.waiting and lane.resident is not None:
+                self._models.touch(lane.resident)
 
     def _dispatch(self, lane: Lane, now: float) -> None:
         """Start whoever's turn it is, as long as there is room."""
         while lane.waiting and lane.endpoint.has_room:
-            call = lane.first(now)
-            self._leave_lanes(call)
-            late = too_late(call) if now >= call.new.deadline else None
-            late_soon = late or misses_deadline(call, now, (lane,), next_in_line=True)
-            if late_soon is not None:
-                self._fail(call, late_soon)
-            else:
-                self._start(call, lane, now)
+            head = lane.head(now)
+            if head is None:
+                break  # who waits has no place
+            self._begin(head[1], lane, now)
         if lane.endpoint.removed:
             self._forget_gone()
 
-    def _share_line(self, lane: Lane, now: float) -> None:
-        """Calls that came before this process of a server, and may be asked at another one of it, may be asked here: those that
-        wait are next, by their age, and none that comes later overtakes them."""
-        name, crew = lane.endpoint.spec.id, lane.endpoint.spec.crew
-        same = {each for each, other in self._lanes.items() if crew and other.endpoint.spec.crew == crew} - {name}
-        for call in self._calls.values() if same else ():
-            beside = next((each for each in call.new.candidates if each in same), None)
-            if beside is None or name in call.new.candidates:
-                continue
-            call.join(name, beside)
-            if call.phase == "waiting" and lane in usable(call, self._lanes) and lane.room_for(call):
-                call.lanes = (*call.lanes, lane)
-                lane.add(call)
-        self._dispatch(lane, now)
+    def _begin(self, call: Call, lane: Lane, now: float) -> None:
+        """It is its turn."""
+        self._leave_lanes(call)
+        late = too_late(call) if now >= call.new.deadline else None
+        late_soon = late or misses_deadline(call, now, (lane,), next_in_line=True)
+        if late_soon is not None:
+            self._fail(call, late_soon)
+        else:
+            self._start(call, lane, now)
 
     def _leave_lanes(self, call: Call) -> None:
+        if call.lanes and call.place is not None:
+            call.place.places.waits[call.rank] -= 1
         for lane in call.lanes:
             lane.discard(call)
             if lane.resident is not None:
@@ -174,6 +209,14 @@ class Dispatch:
         self._leave_lanes(call)
         self._calls.pop(call.new.call, None)
         self._effects.append(Fail(call.new.call, error))
+
+    def _end_attempt(self, call: Call, lane: Lane, now: float) -> None:
+        """It runs there no more."""
+        lane.endpoint.in_flight -= 1
+        if call.place is not None:
+            call.place.pause()
+        if lane.resident is not None:
+            self._models.ended(lane.resident, now)
 
     # -- what the end of an attempt means ---------------------------------------------------------------------------
 
@@ -253,6 +296,7 @@ class Dispatch:
         call.phase = "backoff"
         call.ticket += 1
         self._set_timer(call, at)
+        self._rest(call)
         self._effects.append(RetryAt(call.new.call, lane.endpoint.spec.id, at, error))
 
     def _give_up(self, call: Call, lane: Lane, now: float) -> None:
@@ -297,7 +341,7 @@ class Dispatch:
 
     def _patience_ends(self, call: Call) -> float:
         """When it has waited longer than its class may. A call that was let in once waits until its deadline."""
-        if call.began_once:
+        if call.let_in:
             return inf
         patience = call.new.patience
         return call.submitted + (self.limits.classes[call.new.priority].timeout if patience is None else patience)
@@ -339,7 +383,10 @@ class Dispatch:
 
     def _take(self, now: float) -> list[Effect]:
         """End an event: what is to be loaded now follows from all of it."""
-        if self._models.dirty and not self._closed:
+        while self._freed or (self._models.dirty and not self._closed):
+            if self._freed:
+                self._share(self._freed.popitem()[0], now)
+                continue
             self._models.settle(now)
             self.due = min(self.due, self._models.look_at)
         return self._emitted()

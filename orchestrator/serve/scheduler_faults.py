@@ -87,6 +87,9 @@ def queue_full(lanes: tuple[Lane, ...]) -> QueueFull:
 def waited_too_long(call: Call, now: float) -> QueueFull:
     """It waited as long as its class may."""
     waited = now - call.submitted
+    if not call.may_begin:
+        cure = f"Try again later, or raise queue.{call.new.priority}.timeout."
+        return QueueFull(f"no place was free for {waited:.1f} s", cure=cure)
     return QueueFull(f"{_names(call.lanes)} had no free slot for {waited:.0f} s", cure="Try again later.")
 
 

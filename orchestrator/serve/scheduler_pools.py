@@ -125,6 +125,7 @@ class Resident:
             unused=self.ours and not self.lanes,
             insists=self.insists,
             ours=self.leaves,
+            able=any(lane.able for lane in self.lanes),
         )
 
 

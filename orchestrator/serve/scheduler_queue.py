@@ -12,6 +12,7 @@ from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import Endpoint
 from orchestrator.serve.fallback import Facts
+from orchestrator.serve.places import Place
 from orchestrator.serve.scheduler_limits import PRIORITIES, RANKS, ClassLimits, SchedulerLimits
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class Submission:
     equal rank, so that the least loaded is taken. ``deadline`` is on the scheduler's clock. ``length`` (how many of its
     class may wait) and ``patience`` (how long it does, in seconds) go before the class's own limits. ``prompt`` is how many bytes
     are to be read, ``most`` how many tokens may be written (``None``: nobody says). ``streaming``: its caller wants pieces;
-    ``in_pieces``: it may be asked for so. ``pause``: for so many seconds it waits for a server that asks it to (``Ask``)."""
+    ``in_pieces``: it may be asked for so. ``pause``: for so many seconds it waits for a server that asks it to (``Ask``).
+    ``place``: of its request, among those of the deployment that may be in work."""
 
     call: int
     candidates: tuple[str, ...]
@@ -39,6 +41,7 @@ class Submission:
     prompt: int = 0
     most: int | None = None
     pause: float = inf
+    place: Place | None = None
 
 
 class Call:
@@ -58,7 +61,9 @@ class Call:
         "last_progress",
         "needs_context",
         "new",
+        "order",
         "phase",
+        "place",
         "rank",
         "stale_before",
         "started",
@@ -72,6 +77,11 @@ class Call:
     def __init__(self, new: Submission, now: float) -> None:
         self.new = new
         self.rank = RANKS[new.priority]
+        self.place = place = new.place
+        if place is not None and not place.order:
+            place.order = new.call
+        self.order = place.order if place is not None and place.places.limit is not None else new.call
+        """Its number in line: where places are limited its request's, so that what was begun is ended first."""
         self.submitted = now
         """Its age counts from here, also after it has been moved."""
         self.phase: Literal["waiting", "backoff", "running"] = "waiting"
@@ -108,6 +118,17 @@ class Call:
         self.new = replace(self.new, candidates=candidates, equals=equals + 1 if at < equals else self.new.equals)
         self.joined[name] = self.joined.get(beside, beside)
 
+    @property
+    def may_begin(self) -> bool:
+        """Whether its request has a place, or finds one."""
+        return self.place is None or self.place.fits
+
+    @property
+    def let_in(self) -> bool:
+        """Whether it, or its request where places are limited, was let in once: no full line sends it away."""
+        place = self.place
+        return self.began_once or (place is not None and place.began and place.places.limit is not None)
+
     def running_on(self) -> Lane:
         """Where it runs."""
         if self.lane is None or self.phase != "running":
@@ -141,7 +162,7 @@ class Lane:
     def __init__(self, endpoint: Endpoint, limits: SchedulerLimits) -> None:
         self.endpoint = endpoint
         self._classes: tuple[ClassLimits, ...] = tuple(limits.classes[name] for name in PRIORITIES)
-        self._lines: tuple[list[tuple[int, int, Call]], ...] = tuple([] for _ in PRIORITIES)
+        self._lines: tuple[list[Entry], ...] = tuple([] for _ in PRIORITIES)
         self._counts = [0] * len(PRIORITIES)
         self.waiting = 0
         self.resident: Resident | None = None
@@ -160,7 +181,7 @@ class Lane:
     def room_for(self, call: Call) -> bool:
         """Whether it may wait here. A call that had begun already always may: it was let in once."""
         length = call.new.length if call.new.length is not None else self._classes[call.rank].length
-        return call.began_once or self._counts[call.rank] < length
+        return call.let_in or self._counts[call.rank] < length
 
     def ahead_of(self, call: Call) -> int:
         """Calls that wait here and are as urgent or more."""
@@ -172,7 +193,7 @@ class Lane:
 
     def add(self, call: Call) -> None:
         """Let it wait, in the order of submission."""
-        heapq.heappush(self._lines[call.rank], (call.new.call, call.ticket, call))
+        heapq.heappush(self._lines[call.rank], (call.order, call.new.call, call.ticket, call))
         self._counts[call.rank] += 1
         self.waiting += 1
 
@@ -182,23 +203,26 @@ class Lane:
         self.waiting -= 1
         line = self._lines[call.rank]
         if len(line) > 2 * self._counts[call.rank] + 16:
-            line[:] = [entry for entry in line if _valid(entry) and entry[2] is not call]
+            line[:] = [entry for entry in line if _valid(entry) and entry[3] is not call]
             heapq.heapify(line)
 
-    def first(self, now: float) -> Call:
-        """Whose turn it is, by ``ClassLimits.urgency``."""
+    def head(self, now: float) -> tuple[tuple[int, int], Call] | None:
+        """Whose turn it is, by ``ClassLimits.urgency``, of those for whom there is a place."""
         best: tuple[tuple[int, int], Call] | None = None
         for rank, line in enumerate(self._lines):
             while line and not _valid(line[0]):
                 heapq.heappop(line)
-            if line:
-                call = line[0][2]
-                urgency = self._classes[rank].urgency(rank, call.new.call, now - call.submitted)
+            call = _first_able(line) if line else None
+            if call is not None:
+                urgency = self._classes[rank].urgency(rank, call.order, now - call.submitted)
                 if best is None or urgency < best[0]:
                     best = urgency, call
-        if best is None:
-            raise LookupError(f"nobody waits for {self.endpoint.spec.id}")
-        return best[1]
+        return best
+
+    @property
+    def able(self) -> bool:
+        """Whether there is a place for anyone who waits here."""
+        return any(_valid(entry) and entry[3].may_begin for line in self._lines for entry in line)
 
     def waits(self) -> tuple[float, float]:
         """Since when the oldest call waits here, and when the first will have waited as long as its class may; ``inf``
@@ -208,15 +232,27 @@ class Lane:
             while line and not _valid(line[0]):
                 heapq.heappop(line)
             if line:
-                since = line[0][2].submitted
+                since = line[0][3].submitted
                 oldest, due = min(oldest, since), min(due, since + self._classes[rank].starve_after)
         return oldest, due
 
     def everyone(self) -> list[Call]:
         """Who waits here, oldest first."""
         waiting = [entry for line in self._lines for entry in line if _valid(entry)]
-        return [call for _, _, call in sorted(waiting, key=lambda entry: entry[0])]
+        return [entry[3] for entry in sorted(waiting, key=lambda entry: entry[:2])]
 
 
-def _valid(entry: tuple[int, int, Call]) -> bool:
-    return entry[2].phase == "waiting" and entry[2].ticket == entry[1]
+Entry = tuple[int, int, int, Call]
+"""In a line: the number that it goes by, the call's own, its ticket, and the call."""
+
+
+def _valid(entry: Entry) -> bool:
+    return entry[3].phase == "waiting" and entry[3].ticket == entry[2]
+
+
+def _first_able(line: list[Entry]) -> Call | None:
+    """The first in a heap for whom there is a place."""
+    if line[0][3].may_begin:
+        return line[0][3]
+    able = min((entry for entry in line if _valid(entry) and entry[3].may_begin), default=None)
+    return able[3] if able is not None else None

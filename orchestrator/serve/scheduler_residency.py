@@ -50,7 +50,8 @@ class Standing:
     since when nothing ran. ``keep``: seconds that it may rest. ``ready_at``: not loaded or unloaded before (it failed).
     ``wished``: somebody went away because loading takes too long. ``closed``: it lets no call begin, to leave. ``unused``:
     no endpoint calls it any more. ``insists``: it is larger than it may be, and its server is asked all the same. ``ours``: it
-    was loaded from here, or the manifest says that this does not matter.
+    was loaded from here, or the manifest says that this does not matter. ``able``: of those that wait for it, somebody has a place
+    (``max_concurrent_agents``).
     """
 
     id: str
@@ -73,6 +74,7 @@ class Standing:
     unused: bool = False
     insists: bool = False
     ours: bool = True
+    able: bool = True
 
     @property
     def rests(self) -> bool:
@@ -257,7 +259,9 @@ class _Decision:
         if model.served >= self.rules.burst:
             return f"{room}: {model.served} calls ran while others waited"
         over = model.closed or model.stint <= 0 or not model.waiting
-        stuck = not model.in_flight  # calls wait on it and none runs: its server takes none now
+        # Calls wait on it and none runs: its server takes none now, or none has a place. Where who comes has none either, a
+        # swap is for nothing, and there would be one after another until somebody has one.
+        stuck = not model.in_flight and coming.able
         if coming.due <= self.now and (over or stuck):
             return f"{room}, whose oldest call has waited {self.now - coming.oldest:.1f} s"
         return ""

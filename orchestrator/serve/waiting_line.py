@@ -68,6 +68,10 @@ class WaitingLine:
         self._waiting -= 1
         return turn
 
+    def most_urgent(self, now: float) -> int | None:
+        """The rank that the first of them counts as; ``None`` where none waits."""
+        return min((self._urgency(line[0], now)[0] for line in self._lines if line), default=None)
+
     def _urgency(self, turn: Turn, now: float) -> tuple[int, int]:
         return self._classes[turn.rank].urgency(turn.rank, turn.number, now - turn.since)
 

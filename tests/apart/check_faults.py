@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -247,6 +248,22 @@ def test_a_node_is_stopped_and_started(fleet: Fleet, table: list[Figures], name:
         it.until_routed("own", "edge-2")
         lasts(QUIET)
     check(it)
+
+
+def test_a_rolling_update(fleet: Fleet, table: list[Figures], tmp_path: Path) -> None:
+    """Another manifest goes over the machines, one after the other, while all are asked, also for the exclusive agent. The last of
+    these checks, as its manifest stays."""
+    text = MANIFEST.read_text(encoding="utf-8").replace("instructions: Answer.", "instructions: Answer briefly.")
+    changed = tmp_path / "works.yaml"
+    changed.write_text(text.replace("failover: automatic", f"failover: automatic, health_gate: {QUIET:g}s"))
+    with trial(fleet, "rolling update of all three nodes", (*OTHERS, *INSIDE), table) as it:
+        it.breaks(lambda: fleet["edge-1"].does("apply", str(changed)))
+        it.healed = time.time()
+        lasts(QUIET)
+    check(it)
+    steps = [one.fields for one in it.journals().of("mesh.rollout")]
+    assert [step["node"] for step in steps] == [*NAMES, ""] and steps[-1]["state"] == "done"
+    assert it.figures.cut_off == 0, it.figures
 
 
 def flip_a_bit(hub: Machine, bucket: str) -> None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from orchestrator.testing.lifecycle.store import stored
+from orchestrator.testing.lifecycle.store import StoredModel, stored
 from tests.cli.commands import Ran, apart
 from tests.cli.serving import served
-from tests.cli.shop import Shop
+from tests.cli.shop import PHI, Shop
 from tests.providers.foundry_double import cache_with, environment_with_sdk, row
 
 DESK = """
@@ -93,6 +94,68 @@ def test_a_pull_that_fails_and_leaves_nothing_that_answers_is_a_deploy_that_fail
     assert applied.code == 4
     assert applied.err.splitlines()[-1].startswith("nothing answers, because qwen2.5-0.5b is not there: ")
     assert "desk runs, revision 1, but nothing answers for agent.clerk" in applied.out
+
+
+TWO = """
+metadata: {{name: desk}}
+deployment:
+  type: single-device
+  models:
+    - {{alias: qwen2.5-0.5b, provider: ollama, endpoint: "{url}", quantization: {build}}}
+    - {{alias: {other}, provider: ollama, endpoint: "{url}"}}
+  agents:
+    - {{name: clerk, instructions: Answer in one sentence., model: qwen2.5-0.5b}}
+    - {{name: second, instructions: Answer in one word., model: {agent}}}
+"""
+Q8 = StoredModel("qwen2.5:0.5b-instruct-q8_0", 530_000_000)
+
+
+def two(folder: Path, shop: Shop, build: str, other: str = "llama3.2:1b", agent: str = "llama3.2:1b") -> str:
+    """With two models; of the first in this build."""
+    file = folder / "desk.yaml"
+    file.write_text(TWO.format(url=shop.url, build=build, other=f'"{other}"', agent=f'"{agent}"'))
+    return str(file)
+
+
+def test_a_change_whose_pull_fails_changes_nothing(shop: Shop, tmp_path: Path) -> None:
+    """What serves goes on, with the build that it has, whatever else could be had; a pull that succeeds changes it then."""
+    assert ran("apply", two(tmp_path, shop, "q4_k_m"), shop=shop).code == 0
+    shop.store.library[Q8.name] = Q8
+    shop.store.disk = sum(model.size for model in shop.store.installed.values()) + 100_000_000
+    shop.store.library[PHI.name] = replace(PHI, size=1_000)
+    changed = two(tmp_path, shop, "q8_0", "phi-4-mini", "phi-4-mini")
+    applied = ran("apply", changed, "--yes", shop=shop)
+    assert applied.code == 4
+    last = applied.err.splitlines()[-2:]
+    assert last[0].startswith("error[ORC410]: desk goes on as it was, revision 1: qwen2.5-0.5b is not there: "), (
+        applied.err
+    )
+    assert last[1].endswith("mend that and apply again; --no-pull applies it without the model")
+    (mine,) = json.loads(ran("status", "--json", shop=shop).out)["deployments"]
+    assert mine["revision"] == 1
+    assert all(agent["by"] != "nothing" for agent in mine["agents"])
+    assert ran("run", "desk", "hello", "--agent", "clerk", shop=shop).code == 0
+    shop.store.disk = None
+    again = ran("apply", changed, "--yes", shop=shop)
+    assert again.code == 0 and "desk runs, revision 2" in again.out, again.err
+
+
+def test_without_pulling_a_change_is_applied_without_the_model(shop: Shop, tmp_path: Path) -> None:
+    """It is what ``--no-pull`` says."""
+    assert ran("apply", two(tmp_path, shop, "q4_k_m"), shop=shop).code == 0
+    applied = ran("apply", two(tmp_path, shop, "q8_0"), "--no-pull", shop=shop)
+    assert "desk runs, revision 2" in applied.out
+
+
+def test_a_change_of_what_never_had_its_model_goes_on_without_it(shop: Shop, tmp_path: Path) -> None:
+    """Nothing is lost by it; that its agent goes over to such a model is another thing."""
+    del shop.store.library["qwen2.5:0.5b"]
+    assert ran("apply", two(tmp_path, shop, "q4_k_m"), shop=shop).code == 0
+    applied = ran("apply", two(tmp_path, shop, "q5_k_m"), shop=shop)
+    assert applied.code == 0 and "desk runs, revision 2" in applied.out, applied.err
+    lost = ran("apply", two(tmp_path, shop, "q5_k_m", agent="qwen2.5-0.5b"), shop=shop)
+    assert lost.code == 4
+    assert "desk goes on as it was, revision 2: qwen2.5-0.5b is not there: " in lost.err
 
 
 def test_a_model_that_was_removed_is_pulled_again_by_the_server_of_the_manifest(shop: Shop, tmp_path: Path) -> None:

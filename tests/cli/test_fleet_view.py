@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from orchestrator.cli.view.fleet import shown_fleet, shown_placement
+import pytest
+
+from orchestrator.cli.view.fleet import answers, shown_fleet, shown_placement
 from orchestrator.cli.view.terminal import Terminal
 
 ABSENT = "no machine has joined the fleet by that name: orchestrator node invite"
@@ -36,6 +38,19 @@ def test_a_node_that_never_joined_is_absent_and_not_dead() -> None:
     fleet = {"node": "a", "fleet": "f", "linked": True, "put_out": False, "deployments": [deployment]}
     shown = [" ".join(line.split()) for line in shown_fleet(fleet, terminal)]
     assert "b dead - -" in shown and "c absent - -" in shown and f"node.c is absent: {ABSENT}" in shown
+
+
+@pytest.mark.parametrize(
+    ("health", "by", "wanted"),
+    [("alive", None, True), ("alive", "rules", True), ("alive", "nothing", False), ("dead", None, False)],
+)
+def test_a_fleet_answers_where_a_node_that_lives_has_something_to_answer_with(
+    health: str, by: str | None, wanted: bool
+) -> None:
+    """A node tells only what it lacks: who is not named there answers."""
+    lacking = [{"agent": "agent.x", "by": by, "gain": "with m", "cure": "pull m"}] if by else []
+    applied = {"agents": {"x": {"nodes": ["a", "left"], "why": "home"}}, "nodes": {"a": node(health, lacking=lacking)}}
+    assert answers(applied) is wanted
 
 
 def test_an_agent_whose_nodes_are_all_drained_is_told_with_the_cure() -> None:

@@ -79,6 +79,12 @@ def hub(tmp_path: Path) -> Machine:
     return machine
 
 
+def test_a_token_that_no_time_is_left_for_is_none(hub: Machine) -> None:
+    for verb in ("invite", "init"):
+        ran = hub.node(verb, "--valid", "0")
+        assert (ran.code, ran.out) == (64, "") and "--valid 0 leaves no time to join" in ran.err
+
+
 def token(hub: Machine, *words: str) -> str:
     ran = hub.node("invite", "--json", *words)
     return str(json.loads(ran.out)["join"]).rpartition(" ")[2]
@@ -240,6 +246,9 @@ def _only_the_fleet_changes_a_share(node: Machine, rogue: Path) -> None:
     for words in (("apply", str(rogue), "--yes"), ("rollback", "pair")):
         ran = node.types(*words)
         assert ran.code == 4 and "share of a fleet, which only the fleet changes" in ran.err
+    unasked = node.types("apply", str(rogue))  # nobody agrees to what cannot be
+    assert unasked.code == 4 and "share of a fleet" in unasked.err and "--yes" not in unasked.err + unasked.out
+    assert "removes" not in unasked.err + unasked.out
 
 
 def _is_told_that_it_was_put_out(first: Machine, second: Machine, manifest: Path) -> None:

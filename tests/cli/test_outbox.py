@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -80,6 +81,12 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
     assert (kept["id"], kept["agent"], kept["request"]) == (delivery, "expert", "why?")
 
 
+def test_who_waits_on_the_terminal_reads_the_promise_on_a_line_of_its_own(orchestrator: Run) -> None:
+    """Whatever is told after it."""
+    ran = orchestrator("run", "shop", "why?", "--wait", "--timeout", "1s")
+    assert re.fullmatch(r"later: dlv_\w+\n", ran.out), ran.out
+
+
 def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run) -> None:
     """Its turn would come after five tries of the one before it."""
     first, second = (shown(orchestrator("run", "shop", text, "--json"))["approval"] for text in ("why?", "why not?"))
@@ -95,6 +102,14 @@ def test_the_delivery_that_is_named_is_tried_before_older_ones(orchestrator: Run
     else:
         raise AssertionError("it was not tried")
     assert shown(orchestrator("outbox", "show", first, "--json"))["state"] == "waiting"
+
+
+def test_all_of_a_deployment_are_tried_by_its_name(orchestrator: Run, cloud: Switch) -> None:
+    delivery = shown(orchestrator("run", "shop", "why?", "--json"))["approval"]
+    assert orchestrator("outbox", "retry", "other").out == "nothing of other waits for its target\n"
+    cloud.on()
+    assert orchestrator("outbox", "retry", "shop").out == "1 is tried now\n"
+    assert ended(orchestrator, delivery)["state"] == "delivered"
 
 
 def ended(run: Run, delivery: str) -> dict[str, Any]:

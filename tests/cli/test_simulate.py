@@ -70,6 +70,41 @@ def test_an_agent_that_only_the_dead_node_can_hold_is_told_with_its_place_and_cu
     assert "support taken over by edge-" in told
 
 
+def test_a_fleet_that_fails_as_a_whole_answers_nobody_and_says_so() -> None:
+    """No living node took any of these requests on, so that none is lost; and nobody would call that well. No door is named as a
+    cure, as there is none."""
+    failing = [word for node in (1, 2, 3) for word in ("--fail", f"edge-{node}@10s")]
+    ran = here("simulate", "fleet.yaml", "--duration", "40s", "--rps", "10", "--service", "20ms", *failing)
+    assert ran.code == 5 and "changes nothing" not in ran.out
+    unheard = int(
+        re.findall(r"lost: none .*; (\d+) found no connection, or lost it, and no node that lived", ran.out)[0]
+    )
+    told = json.loads(here("simulate", "fleet.yaml", "--duration", "40s", "--rps", "10", *failing, "--json").out)
+    assert told["lost"] == 0 and told["unheard"] == told["counts"]["away"] + told["counts"]["gone"]
+    assert unheard > 250
+    assert "give the fleet a node more that has qwen2.5-0.5b, which does not fail with the others" in ran.out
+    assert "let callers ask another node" not in ran.out
+    assert re.search(
+        r"only holder of documentation, and it fails: no other node is alive; \d+ find no connection", ran.out
+    )
+
+
+def test_restricted_data_waits_for_its_own_node_each_time_that_this_fails() -> None:
+    """It is asked for at that node's door alone: all that come meanwhile find no connection."""
+    Path("fleet.yaml").write_text(MESHED)
+    words = ("--rps", "20", "--service", "1ms", "--duration", "60s", "--share", "vault=4")
+    faults = ("--fail", "edge-3@10s+10s", "--fail", "edge-3@35s+10s")
+    ran = here("simulate", "fleet.yaml", *words, *faults)
+    told = re.findall(
+        r"only holder of vault, and it fails: restricted data stays there; (\d+) find no connection", ran.out
+    )
+    assert ran.code == 5 and len(told) == 2 and all(int(count) > 20 for count in told)
+    counts = json.loads(here("simulate", "fleet.yaml", *words, *faults, "--json").out)
+    [vault] = [each["counts"] for each in counts["agents"] if each["agent"] == "vault"]
+    assert sum(map(int, told)) == vault["away"] + vault["gone"]
+    assert "for vault, no other node would: mend what is said of that" in ran.out
+
+
 MESHED = """\
 metadata: {name: meshed}
 deployment:

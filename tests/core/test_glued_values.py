@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import string
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.known_values import KnownValues
 from orchestrator.core.personal import Finder, Pseudonyms
+from orchestrator.core.touched_values import TouchedValues
 
 NAME = b"Anna Rossi"
 WHOLE = b"the patient Anna Rossi is here"
@@ -86,3 +88,77 @@ def test_no_way_to_glue_it_lets_it_out(words: list[str], between: str, case: typ
     begin = len(around)
     covered = {at for first, last, _ in known.found(text) for at in range(first, last)}
     assert covered >= set(range(begin, len(text) - len(around)))
+
+
+def tigli() -> Pseudonyms:
+    known = Pseudonyms(Finder(fields=("patient", "born", "kind")))
+    known.learn({"patient": ["zorro di tigli", "Annabella Rossini", "Bo Ti", "Verde"], "born": "1980-03-12"})
+    return known
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("zorro di tiglix", "[PATIENT_1]x"),
+        ("xzorro di tigli", "x[PATIENT_1]"),
+        ("xZorro_di_Tiglix", "x[PATIENT_1]x"),
+        ("zorro di tiglizorro di tigli", "[PATIENT_1][PATIENT_1]"),
+        ("zorro di tigli" * 5, "[PATIENT_1]" * 5),
+        ("annabella rossinix", "[PATIENT_1]x"),
+        ("xrossini, annabellax", "x[PATIENT_1]x"),
+        ("verdeverdeverde", "[PATIENT_1]"),
+        ("on 1980-03-12T00:00:00", "on [BORN_1]T00:00:00"),
+        ("bo tix, xbo ti and robo tizio", "bo tix, xbo ti and robo tizio"),  # four letters
+        ("zorro di tigl and orro di tigli", "zorro di tigl and orro di tigli"),
+    ],
+)
+def test_letters_may_touch_a_value_of_several_words(text: str, seen: str) -> None:
+    known = tigli()
+    assert known.hide(text) == seen
+    if "verde" not in text:
+        assert known.restore(known.hide(text)).casefold() == text.casefold()
+
+
+def test_many_values_and_a_long_text_take_no_more_than_their_sum() -> None:
+    """Counted in looks at a pattern, not in seconds."""
+    known = TouchedValues()
+    for number in range(2_000):
+        known.learn([f"name{number}", "di", "tigli"], [" ", " "], "patient")
+    words = [f"xname{number} di tiglix" for number in range(2_000)]
+    assert len(list(known.found(" and ".join(words)))) == 2_000
+    assert max(len(ends) for ends in known._seen.values()) == 1
+
+
+@pytest.mark.parametrize("times", [1, 2, 3])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Annabella\nvia dei tigli 7, quartiere rosso",
+        "zorro il lungo\tvia dei tigli",
+        "zorro il lungo\r\nvia dei tigli",
+        'zorro \u00e8 lungo\fvia\bdei "tigli" a/b \\ c',
+        "via dei \U00020bb7 tigli 7",
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_a_value_is_found_as_json_escapes_it(value: str, times: int, ascii_only: bool) -> None:
+    known = Pseudonyms(Finder(fields=("patient",)))
+    known.learn({"patient": value})
+    written = value
+    for _ in range(times):
+        written = json.dumps(written, ensure_ascii=ascii_only)[1:-1]
+    assert known.hide(f'it said "{written}".') == 'it said "[PATIENT_1]".'
+    assert known.restore('it said "[PATIENT_1]".') == f'it said "{written}".'
+
+
+def test_a_value_that_was_learned_escaped_is_found_as_it_is() -> None:
+    known = Pseudonyms(Finder(fields=("patient",)))
+    known.learn({"patient": "zorro il lungo\\nvia dei tigli"})
+    assert known.hide("for zorro il lungo\nvia dei tigli!") == "for [PATIENT_1]!"
+
+
+@pytest.mark.parametrize("escape", ["\\n", "\\r\\n", "\\t", "\\\\n", "\\u000a", '\\"', "\\/"])
+def test_a_short_name_is_found_behind_an_escape(escape: str) -> None:
+    known = Pseudonyms(Finder(fields=("patient",)))
+    known.learn({"patient": "B12"})
+    assert known.hide(f"for{escape}B12") == f"for{escape}[PATIENT_1]"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from orchestrator.core.field_values import CannotRedact
 from orchestrator.core.pattern import compile_safely
-from orchestrator.core.personal import Finder, Pseudonyms, finder_of, may_begin
+from orchestrator.core.personal import Finder, Pseudonyms, finder_of
+from orchestrator.core.placeholders import may_begin
 
 FOUND = {
     "email": [
@@ -234,13 +235,56 @@ def test_everything_comes_back(text: str) -> None:
     assert names.hide(text) == hidden
 
 
-@given(st.text(alphabet="[]AEMIL_12 x", max_size=30), st.text(alphabet="[]AEMIL_12 x", max_size=30))
-def test_a_piece_is_cut_before_what_may_become_a_placeholder(first: str, second: str) -> None:
+_PARTS = st.lists(
+    st.sampled_from(["[EMAIL_1]", "[email_1]", "\\[EMAIL\\_1\\]", "[", "]", "\\", "_", "1", "E", "x", " ", "EMAIL_1"]),
+    max_size=6,
+).map("".join)
+
+
+@given(st.one_of(_PARTS, st.text(alphabet="[]AEMIL_12 x", max_size=30)), st.integers(0, 60))
+def test_a_piece_is_cut_before_what_may_become_a_placeholder(text: str, at: int) -> None:
     """Restored piece by piece it reads as restored at once."""
     names = Pseudonyms(Finder())
     names.hide("a@x.org")
+    first, second = text[:at], text[at:]
     cut = may_begin(first)
-    assert names.restore(first[:cut]) + names.restore(first[cut:] + second) == names.restore(first + second)
+    pieces = names.restore(first[:cut]) + names.restore(first[cut:] + second, after=first[:cut])
+    assert pieces == names.restore(text)
+
+
+@pytest.mark.parametrize(
+    ("answer", "restored", "left"),
+    [
+        ("[email_1], [Email_1]", "a@x.org, a@x.org", []),
+        (r"\[EMAIL\_1\], \[EMAIL\_1] and [EMAIL\_1]", "a@x.org, a@x.org and a@x.org", []),
+        (r"C:\[EMAIL_1]", r"C:\a@x.org", []),
+        ("row[email_1], f()[email_1] and row[EMAIL_1]", "row[email_1], f()[email_1] and rowa@x.org", ["[EMAIL_1]"]),
+        (r"**EMAIL_1**, email\_1", r"**EMAIL_1**, email\_1", ["[EMAIL_1]"]),
+        ("[EMAIL_2], EMAIL_12, MY_EMAIL_1, email 1", "[EMAIL_2], EMAIL_12, MY_EMAIL_1, email 1", []),
+    ],
+)
+def test_a_placeholder_in_other_letters_comes_back_where_it_is_surely_meant(
+    answer: str, restored: str, left: list[str]
+) -> None:
+    """Else it is told."""
+    names = Pseudonyms(Finder())
+    names.hide("a@x.org")
+    assert (names.restore(answer), list(names.left)) == (restored, left)
+
+
+def test_escapes_of_markdown_in_json_are_escaped_once_more() -> None:
+    names = Pseudonyms(Finder())
+    names.hide("a@x.org")
+    assert json.loads(names.restore(json.dumps({"to": r"\[EMAIL\_1\]"}), in_json=True)) == {"to": "a@x.org"}
+
+
+@pytest.mark.parametrize("typed", ["[email_1]", r"\[EMAIL\_1\]", "[Email_1]"])
+def test_what_somebody_typed_in_other_letters_comes_back_as_typed(typed: str) -> None:
+    """Before and behind the value that would have that placeholder."""
+    for text in (f"{typed} and a@x.org", f"a@x.org and {typed}"):
+        names = Pseudonyms(Finder())
+        hidden = names.hide(text)
+        assert "a@x.org" not in hidden and names.restore(hidden) == text
 
 
 def test_a_value_of_a_field_has_one_placeholder_however_it_is_written() -> None:

@@ -80,6 +80,31 @@ def test_a_pattern_that_fits_nothing_below_the_folder_is_refused(pattern: str, s
         export_of("compose", tmp_path, f"deployment: {{type: single-device, {AGENT}}}\n", include=[pattern])
 
 
+def test_what_is_hidden_is_carried_only_where_a_pattern_has_its_dot(tmp_path: Path) -> None:
+    """As in a shell, and as what is read when the manifest serves: a table or a document is not hidden."""
+    for name in ("data/a.csv", "data/.hidden.csv", "data/.git/b.csv", ".env"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("name\nx\n")
+    plain = f"deployment: {{type: single-device, {AGENT}}}\n"
+
+    def carried(*patterns: str, manifest: str = plain) -> set[str]:
+        made = export_of("compose", tmp_path, manifest, include=[*patterns])
+        return {page.name.removeprefix("manifest/") for page in made.pages if page.name.startswith("manifest/")} - {
+            "made.yaml"
+        }
+
+    assert carried("data/*.csv") == carried("**/*.csv") == carried("*/*") == {"data/a.csv"}
+    assert carried("data/.*.csv") == {"data/.hidden.csv"} and carried("data/.git/*") == {"data/.git/b.csv"}
+    assert carried(".env", "data/*") == {".env", "data/a.csv"}
+    with pytest.raises(UsageError, match="fits no file") as told:
+        carried("*nv")
+    assert "hidden" in told.value.cure
+    tools = "[{name: one, use: database, path: data}]"
+    agents = "[{name: a, tools: [one], instructions: Help., reflex: [{say: hello}]}]"
+    manifest = f"deployment: {{type: single-device, tools: {tools}, agents: {agents}}}\n"
+    assert carried(manifest=manifest) == {"data/a.csv"}
+
+
 def test_a_link_out_of_the_folder_carries_nothing(tmp_path: Path) -> None:
     """Where a pattern finds one it is refused, where a part of the manifest leads through one it is told; a link within is a file
     like others."""

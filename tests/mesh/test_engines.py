@@ -60,7 +60,7 @@ class Fleet:
         """Let an engine be a node."""
         bus, board = self.net.join(node)
         table = EngineTable()
-        table.switch("shop", served.engine)
+        table.switch("shop", served.on_node(node))
         worker = EngineWorker("shop", node, NO_RECONCILER, table)
         site = Site("shop", bus, board, worker, MemoryKept(), lambda *_: None, Random(node).randrange, bus.sleep)
         mesh = Mesh(site)

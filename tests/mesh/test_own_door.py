@@ -63,7 +63,7 @@ async def shop(ttft: float) -> AsyncIterator[tuple[SimulatedFleet[Any], dict[str
 
 async def _join(net: SimulatedFleet[Any], name: str, served: Served) -> None:
     table = EngineTable()
-    table.switch(DEPLOYMENT, served.engine)
+    table.switch(DEPLOYMENT, served.on_node(name))
     node = await net.join(name, lambda bus: Given(DEPLOYMENT, name, cast(Reconciler, None), table))
     served.engine.elsewhere = FleetElsewhere(name, lambda: node.mesh)
 

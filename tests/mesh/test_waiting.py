@@ -15,6 +15,7 @@ from orchestrator.core.message import Usage
 from orchestrator.core.request import Result
 from orchestrator.node.asking import Answer, Way
 from orchestrator.node.worker import Asked, Emit, Held
+from orchestrator.testing.sim_bus import HUB
 from tests.mesh.sim import Fleet, Node, SimWorker, agent, blueprint, fleet, request
 
 pytestmark = pytest.mark.anyio
@@ -130,6 +131,25 @@ async def test_who_comes_while_nobody_holds_its_agent_waits_for_whoever_stands_i
         lost = [end for end in ends if not isinstance(end, Answer)]
         assert (len(ends), lost) == (240, [])
         assert len({end.node for end in ends[-20:] if isinstance(end, Answer)}) == 1
+
+
+async def test_a_node_without_a_link_says_that_it_is_its_own() -> None:
+    """The other nodes live: to start one of them would change nothing. With its link back it asks them again."""
+    async with fleet() as net:
+        await _three(net, failover="none")
+        for ends in (("b", HUB), (HUB, "b")):
+            net.net.cut(*ends)
+        await anyio.sleep(12)
+        ends_of: list[Answer | RunError] = []
+        await _ask(net.nodes["b"], "orders", ends_of)
+        [end] = ends_of
+        assert isinstance(end, NoHolder)
+        assert end.message == "b does not reach its hub now, and with it no other node that may hold orders"
+        assert "the link of b to its hub" in end.cure and "start the node" not in end.cure
+        for ends in (("b", HUB), (HUB, "b")):
+            net.net.mend(*ends)
+        await anyio.sleep(12)
+        assert (await net.nodes["b"].mesh.ask(request(timeout=20.0), "orders")).node == "a"
 
 
 async def test_a_request_that_has_less_time_waits_no_longer_than_that() -> None:

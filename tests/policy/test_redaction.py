@@ -187,6 +187,19 @@ async def test_fields_and_patterns_of_the_operator(tmp_path: Path) -> None:
     assert result.text == 'patient: Mario Rossi, of CASE-20261126; {"patient": "Mario Rossi"}'
 
 
+async def test_a_placeholder_that_the_model_writes_otherwise(tmp_path: Path) -> None:
+    """What is surely meant is put back; the rest is told."""
+    said = {"small": r"to [email_1] or \[EMAIL\_1\]", "bare": "to EMAIL_1"}
+    script = Script([Rule(word, say=text.replace("\\", "\\\\")) for word, text in said.items()])
+    async with shop(tmp_path, script=script) as it:
+        small, bare = await it.run(f"small, {MAIL}"), await it.run(f"bare, {MAIL}")
+        pieces = [each.fields["text"] async for each in it.opened.stream(f"small, {MAIL}") if each.kind == "run.delta"]
+    assert small.text == "".join(pieces) == f"to {MAIL} or {MAIL}" and len(small.notes) == 1
+    assert bare.text == "to EMAIL_1"
+    told = "the cloud wrote EMAIL_1 to agent.desk otherwise than it was sent, so that no value was put back there"
+    assert told in bare.notes
+
+
 async def test_the_value_of_a_field_leaves_nowhere_else_in_the_same_request(tmp_path: Path) -> None:
     """Neither before its name stands, nor in an earlier turn, nor in other letters, for which it has one placeholder: in the answer
     it is spelled as under its name."""

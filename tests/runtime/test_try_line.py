@@ -168,3 +168,5 @@ def test_where_models_are_served_nobody_is_told_to_give_agents_one(by: str, firs
     trial = {"text": "", "cures": [], "example": "hello", "router": ""}
     lines = shown_try("kiosk", trial, [{"gain": "", "cure": "", **each} for each in serving])
     assert lines[0].endswith(f"; first {first}")
+    told = shown_try("kiosk", trial, [], answers=by != NOTHING)  # of a fleet, whose nodes name only what they lack
+    assert told == lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -143,7 +144,7 @@ class _Carrier:
         if Path(written).is_absolute() or not path.is_relative_to(self.root):
             self._note_absent(part, written)
         elif path.is_dir():
-            for file in sorted({file for pattern in patterns for file in path.glob(pattern) if file.is_file()}):
+            for file in sorted({file for pattern in patterns for file in _fitting(path, pattern)}):
                 self._carry(part, file)
         elif path.exists():
             self._carry(part, path)
@@ -166,9 +167,10 @@ class _Carrier:
         """More files, by a pattern."""
         if Path(pattern).is_absolute() or ".." in Path(pattern).parts or not pattern:
             raise UsageError(f'--include "{pattern}" leads out of the manifest\'s folder', cure="name files below it")
-        found = [file for file in sorted(self._folder.glob(pattern)) if file.is_file()]
+        found = sorted(_fitting(self._folder, pattern))
         if not found:
-            raise UsageError(f'--include "{pattern}" fits no file', cure=f"it counts from {self._folder}")
+            cure = f"it counts from {self._folder}; a hidden file fits only where the pattern has its dot"
+            raise UsageError(f'--include "{pattern}" fits no file', cure=cure)
         for file in found:
             if not self._is_within(file):
                 raise UsageError(
@@ -176,6 +178,18 @@ class _Carrier:
                     cure="copy there what is to be carried along, or name files below the folder",
                 )
             self._carry("--include", file)
+
+
+def _fitting(folder: Path, pattern: str) -> set[Path]:
+    """The files that fit, as a shell has it: what is hidden, only where the pattern itself has the dot."""
+    dotted = [part for part in Path(pattern).parts if part.startswith(".")]
+
+    def is_meant(part: str) -> bool:
+        return not part.startswith(".") or any(fnmatchcase(part, named) for named in dotted)
+
+    return {
+        file for file in folder.glob(pattern) if file.is_file() and all(map(is_meant, file.relative_to(folder).parts))
+    }
 
 
 def _content(path: Path) -> bytes:

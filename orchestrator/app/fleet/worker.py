@@ -19,9 +19,11 @@ from orchestrator.core.errors import (
     LeaseLost,
     NoHolder,
     NoSuchDeployment,
+    QueueFull,
     RunCancelled,
     StaysHere,
     WentRound,
+    WouldMissDeadline,
 )
 from orchestrator.core.event import DELTA, Event
 from orchestrator.core.request import Result
@@ -35,7 +37,7 @@ from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import AgentServing, Plan
 from orchestrator.plan.serving import ELSEWHERE, NOTHING
-from orchestrator.plan.share import share_of
+from orchestrator.plan.share import bears_as_much, share_of
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.later import FORWARDED
@@ -58,6 +60,8 @@ _NOT_OURS: Final = frozenset(
     each.__name__ for each in (NoHolder, AnswerLost, FleetBusy, StaysHere, KeptNear, WentRound, LeaseLost, RunCancelled)
 )
 """Faults that say nothing of the manifest that this node serves: the other nodes', or the caller's."""
+_FULL: Final = frozenset(each.__name__ for each in (QueueFull, WouldMissDeadline))
+"""Faults of a node that has too much to do: they say something of a manifest only where it can do less by that."""
 
 
 class EngineWorker:
@@ -95,10 +99,12 @@ class EngineWorker:
                 await self._reconciler.down(self._name, DRAIN_SECONDS, _unheard)
             return
         share = share_of(blueprint, self._node, agents)
+        is_new = revision != self._tallies.generation
+        less = is_new and (desired is None or not bears_as_much(desired.blueprint, share))
         if desired is None or desired.blueprint.digest != share.digest or self._name not in self._engines.names():
             await self._apply(share, revision)
         self._served.add(share.digest)
-        self._tallies.serves(revision)
+        self._tallies.serves(revision, can_do_less=less)
 
     async def _apply(self, share: Blueprint, revision: int) -> None:
         desired, live = self._reconciler.desired.get(self._name), self._reconciler.table.get(self._name)
@@ -117,7 +123,7 @@ class EngineWorker:
         kind = (result.error or {}).get("kind")
         if result.node in ("", self._node) and result.status != "waiting" and kind not in _NOT_OURS:
             took = result.timings.get("total", 0.0)
-            self._tallies.note(took, failed=result.status == "failed")
+            self._tallies.note(took, failed=result.status == "failed", full=kind in _FULL)
             if result.status != "failed" and result.path:  # what fails at once is no quick answer
                 asked = result.path[0].partition(".")[2]
                 worked = took - result.timings.get("queue", 0.0)

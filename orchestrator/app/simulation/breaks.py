@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from orchestrator.app.simulation.broken import Break, by_faults, not_all
 from orchestrator.app.simulation.calm import Calm
 from orchestrator.app.simulation.costs import costs_of
 from orchestrator.app.simulation.durations import Assumed
 from orchestrator.app.simulation.figures import REFUSED, Figures
+from orchestrator.app.simulation.outages import outages_of, unheard_in
 from orchestrator.app.simulation.overload import by_load, once_failed
 from orchestrator.app.simulation.play import ANSWERED, AWAY, GONE, Story
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.plan.fleet import fleet_of
 
 
 def breaks_of(
@@ -23,11 +25,12 @@ def breaks_of(
     costs = costs_of(story, hubs, calm)
     rest = {cost.agent: cost for cost in costs if cost.fault is None}
     full = list(by_load(story.load, blueprint, assumed, rest, _refused_anyway(story, calm)))
+    outages = outages_of(story, fleet_of(blueprint), calm)
     found = [
-        *by_faults(story, figures, blueprint, costs),
+        *by_faults(story, figures, blueprint, costs, outages),
         *once_failed(story.load, blueprint, assumed, costs, rest),
         *not_all(rest.values()),
-        *_at_doors(story, calm),
+        *_at_doors(story, calm, unheard_in(outages)),
     ]
     return [*full, *sorted(found, key=lambda each: (each.at, each.address))]
 
@@ -39,7 +42,8 @@ def _refused_anyway(story: Story, calm: Calm | None) -> set[str]:
     return set() if story.load.faults else {wish.agent for wish in story.wishes if wish.outcome in REFUSED}
 
 
-def _at_doors(story: Story, calm: Calm | None) -> Iterator[Break]:
+def _at_doors(story: Story, calm: Calm | None, nobodys: Mapping[str, str]) -> Iterator[Break]:
+    """What a node that is down does to those who ask it; ``nobodys`` requests no other node would answer either."""
     for fault in story.load.faults:
         if fault.kind != "node":
             continue
@@ -57,4 +61,16 @@ def _at_doors(story: Story, calm: Calm | None) -> Iterator[Break]:
             if calm is not None:
                 answered = sum(calm[wish.id].outcome == ANSWERED for wish in (*gone, *away))
                 what += f"; {answered:,} of all these would be answered if it did not fail"
-            yield Break(fault.at, what, f"node.{node}", "let callers ask another node where one does not answer")
+            alone = [nobodys[wish.id] for wish in (*gone, *away) if wish.id in nobodys]
+            yield Break(fault.at, what, f"node.{node}", _cure(len(gone) + len(away), alone))
+
+
+def _cure(met: int, alone: Sequence[str]) -> str:
+    """For those at the door of a node that is down. ``alone``: the agents of requests that no other node would answer."""
+    ask = "let callers ask another node where one does not answer"
+    if not alone:
+        return ask
+    whose = ", ".join(sorted({*alone}))
+    if len(alone) == met:
+        return f"no other node would answer them; mend what is said of {whose}"
+    return f"{ask}; for {len(alone):,} of them, for {whose}, no other node would: mend what is said of that"

@@ -6,14 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from orchestrator.app.simulation.costs import Cost, brings_hub_down, over
-from orchestrator.app.simulation.demand import UP
+from orchestrator.app.simulation.costs import Cost, brings_hub_down
 from orchestrator.app.simulation.faults import Fault
 from orchestrator.app.simulation.figures import Figures
+from orchestrator.app.simulation.outages import Outage
 from orchestrator.app.simulation.play import Story
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.fleet import Fleet, FleetAgent, fleet_of
-from orchestrator.plan.placement import Assignment, place
 from orchestrator.testing.sim_bus import HUB
 
 TWO: Final = "write replicas: 2, and two nodes hold it at all times"
@@ -24,7 +23,8 @@ LONGER: Final = "more slots (max_concurrent), or a longer queue (queue)"
 @dataclass(frozen=True, slots=True)
 class Break:
     """Something that breaks ``at`` seconds. ``address`` is the part of the manifest that it is about; ``lost``: how many requests
-    that a living node took on are lost by it. What is of no ``kind`` is ``other``."""
+    that a living node took on are lost by it; ``unheard``: how many came to a node that was down, and no other one could have
+    answered them. What is of no ``kind`` is ``other``."""
 
     at: float
     what: str
@@ -32,17 +32,26 @@ class Break:
     cure: str
     kind: Literal["overload", "fault", "other"] = "fault"
     lost: int = 0
+    unheard: int = 0
 
 
-def by_faults(story: Story, figures: Figures, blueprint: Blueprint, costs: Sequence[Cost]) -> Iterator[Break]:
+def by_faults(
+    story: Story,
+    figures: Figures,
+    blueprint: Blueprint,
+    costs: Sequence[Cost],
+    outages: Sequence[Outage],
+) -> Iterator[Break]:
     """Each fault, for each agent that it concerned."""
     fleet = fleet_of(blueprint)
     hubs = [node["name"] for node in blueprint.nodes if node["hub"]] or [node["name"] for node in blueprint.nodes[:1]]
     told = set[tuple[Fault | None, str]]()
-    for fault, agent, why, cure in _without_holder(story, fleet):
-        told.add((fault, agent))
-        cost = next((one for one in costs if (one.fault, one.agent) == (fault, agent)), Cost(fault, agent, frozenset()))
-        yield Break(fault.at, f"{why}; {cost.told()}", f"agent.{agent}", cure, lost=len(cost.lost))
+    for one in outages:
+        told.add((one.fault, one.agent))
+        found = (each for each in costs if (each.fault, each.agent) == (one.fault, one.agent))
+        cost = next(found, Cost(one.fault, one.agent, frozenset()))
+        what, where = f"{one.why}; {one.told(cost)}", f"agent.{one.agent}"
+        yield Break(one.fault.at, what, where, one.cure, lost=len(cost.lost), unheard=len(one.unheard))
     for cost in costs:
         if cost.fault is not None and (cost.fault, cost.agent) not in told:
             yield _Breaking(cost, cost.fault, fleet, blueprint, figures, story.load.faults, hubs).told()
@@ -148,55 +157,3 @@ class _Breaking:
         if spec.get("store_and_forward") is not None:
             return "let callers wait: what is kept is answered once it can be reached again"
         return f"write {KEEP}" if spec["data_class"] != "restricted" else "let callers ask again"
-
-
-def _without_holder(story: Story, fleet: Fleet) -> Iterator[tuple[Fault, str, str, str]]:
-    """Agents that nobody can hold once a node has failed: by which fault, who, why, and what would help."""
-    before = place(fleet, dict.fromkeys(fleet.nodes, UP))
-    told: set[str] = set()
-    for fault, dead in deaths(story.load.faults):
-        after = place(fleet, {name: UP for name in fleet.nodes if name not in dead}, before)
-        for name, agent in fleet.agents.items():
-            held = [one.node for one in after.places.get(name, ())]
-            if name not in told and name in story.load.shares and all(node in dead for node in held):
-                told.add(name)
-                yield fault, name, _unheld(agent, after), _cure(agent, fleet, dead)
-
-
-def deaths(faults: Sequence[Fault]) -> Iterator[tuple[Fault, set[str]]]:
-    """Each time that a node fails, with all that are down then."""
-    nodes = [fault for fault in faults if fault.kind == "node"]
-    for one in sorted(nodes, key=lambda fault: fault.at):
-        yield one, {fault.ends[0] for fault in nodes if fault.at <= one.at < over(fault)}
-
-
-def _unheld(agent: FleetAgent, after: Assignment) -> str:
-    places = after.places.get(agent.name, ())
-    why = places[0].why if places else after.nowhere.get(agent.name, "")
-    holder = places[0].node if places else agent.home
-    return f"{holder} is the only holder of {agent.name}, and it fails: {_reason(why, holder)}"
-
-
-def _reason(why: str, holder: str) -> str:
-    for head in (f"{holder} is away, and no other node can hold it: ", f"{holder} is away, and "):
-        why = why.removeprefix(head)
-    return why or "no other node takes over"
-
-
-def _cure(agent: FleetAgent, fleet: Fleet, dead: set[str]) -> str:
-    others = [name for name in fleet.nodes if name not in dead]
-    if not others:
-        return "give the fleet a node more"
-    if agent.fixed:
-        return "only its own node may answer it: let that be a machine that is mended fast, or lift what holds it there"
-    if fleet.failover != "automatic":
-        return "write coordination.failover: automatic"
-    if agent.labels:
-        labels = ", ".join(f"{key}: {value}" for key, value in agent.labels.items())
-        return f"give {', '.join(others)} the labels {labels}, and one of its models"
-    wanted = [model for model in (*agent.models, *agent.alternatives) if model in fleet.sizes]
-    if any(model in fleet.nodes[name].models for model in wanted for name in others):
-        return f"give {', '.join(others)} more memory, or let {agent.name} go on with a smaller model"
-    there = sorted({model for name in others for model in fleet.nodes[name].models})
-    instead = f", or name {there[0]} in its alternatives" if there else ""
-    return f"add {wanted[0]} to the models of {others[0]}{instead}" if wanted else "give the fleet a node more"

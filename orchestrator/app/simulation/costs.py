@@ -24,7 +24,7 @@ LATE: Final = 1.0
 AFTER: Final = 6.0
 """Seconds that a fault has consequences once it is over: what waited meanwhile comes all at once."""
 UNHEARD: Final = frozenset({GONE, AWAY})
-"""Of those nobody heard: the callers of the node that they came to are told of."""
+"""Of those nobody heard: what they cost is told of the node that they came to, and of agents that no other node could hold."""
 KINDS: Final = ("late", "refused", "kept", "lost")
 """What becomes of requests, the worst last."""
 NOTHING: Final = "beyond chance this changes nothing here: as many are answered in time if it does not fail"

@@ -50,6 +50,11 @@ class Simulated:
     breaks: Sequence[Break]
     can_do: float
 
+    @property
+    def unheard(self) -> int:
+        """Requests that came to a node which was down, or ended with it, while no other one could hold their agent."""
+        return sum(each.unheard for each in self.breaks)
+
 
 def simulate(blueprint: Blueprint, order: Order) -> Simulated:
     """Simulate it. The same order of the same manifest gives the same. Raises ``UsageError``."""

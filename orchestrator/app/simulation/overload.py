@@ -6,10 +6,11 @@ from collections.abc import Iterator, MutableMapping, Sequence, Set
 from math import ceil
 from typing import Final
 
-from orchestrator.app.simulation.broken import Break, deaths
+from orchestrator.app.simulation.broken import Break
 from orchestrator.app.simulation.costs import Cost, counted
 from orchestrator.app.simulation.demand import NEARLY, Demand, demands, placed
 from orchestrator.app.simulation.durations import Assumed
+from orchestrator.app.simulation.outages import deaths
 from orchestrator.app.simulation.play import Load
 from orchestrator.core.blueprint import Blueprint
 

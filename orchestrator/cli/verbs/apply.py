@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     check_applies(runtime, compilation.blueprint, origin(options))
     tell_apart(runtime, terminal)
     done = _Apply(compilation, runtime, options, limit, terminal).done()
-    mine = next((each for each in runtime.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
+    mine = _mine(compilation, runtime)
     _report(compilation, done.plan, done.applied | {"now": mine and mine["revision"]}, runtime, terminal)
     return _outcome(mine, done.failed, terminal)
 
@@ -121,7 +121,11 @@ class _Apply:
 
     def done(self) -> _Done:
         """Carry it out; what servers lack that are started for it is known once they answer: it is pulled into them, and bound."""
+        from orchestrator.cli.fetching import refuse_loss
+
         observed, fetched = self._fetched({})
+        if fetched.failed:
+            refuse_loss(_mine(self.compilation, self.client), fetched.failed, _plan(self.compilation, observed).serving)
         done = self._carried_out(observed, fetched.failed)
         if not (self._may_fetch and _starts_empty(self.compilation)):
             return done
@@ -172,6 +176,11 @@ class _Apply:
         )
 
 
+def _mine(compilation: Compilation, client: RuntimeClient) -> dict[str, Any] | None:
+    """The deployment as it is now."""
+    return next((each for each in client.status()["deployments"] if each["name"] == compilation.blueprint.name), None)
+
+
 def _may_fetch(compilation: Compilation, options: argparse.Namespace) -> bool:
     return not options.no_pull and any(True for _ in compilation.blueprint.of_kind("model"))
 
@@ -214,7 +223,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     else:
         runtime = started(terminal)
     from orchestrator.cli.view.applied import shown_try
-    from orchestrator.cli.view.fleet import lacking, shown_placement, shown_rollout
+    from orchestrator.cli.view.fleet import answers, lacking, shown_placement, shown_rollout
 
     def listen(event: Event) -> None:
         if event.kind == "mesh.rollout":
@@ -228,7 +237,7 @@ def _apply_to_fleet(compilation: Compilation, options: argparse.Namespace, limit
     terminal.say(shown_placement(applied, terminal))
     asked = [fleet.client(node) for node in nodes] if fleet is not None else [runtime]
     trial = _to_try(applied["name"], asked)
-    terminal.say("\n".join(shown_try(applied["name"], trial, lacking(applied["nodes"]))))
+    terminal.say("\n".join(shown_try(applied["name"], trial, lacking(applied["nodes"]), answers=answers(applied))))
     return 0
 
 

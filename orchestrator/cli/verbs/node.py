@@ -91,6 +91,19 @@ def _valid_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--valid", default=VALID, metavar="TIME", help=f"how long the token is good; default: {VALID}")
 
 
+def _good_for(options: argparse.Namespace) -> float:
+    """Seconds for which a token is good. Raises ``UsageError`` where it never would be."""
+    from orchestrator.cli.reach import seconds
+    from orchestrator.core.errors import UsageError
+
+    found = seconds(options.valid)
+    if found <= 0:
+        raise UsageError(
+            f"--valid {options.valid} leaves no time to join", cure="write it like 15m or 1h, or leave it out"
+        )
+    return found
+
+
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Do it."""
     from orchestrator.app.fleet.needs import libraries
@@ -102,9 +115,8 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
 def _init(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.app.fleet.address import own_address
     from orchestrator.app.fleet.identity import LOCALHOST, FirstNode, begin_fleet
-    from orchestrator.cli.reach import seconds
 
-    seconds(options.valid)  # a slip in it is told before anything is made
+    _good_for(options)  # a slip in it is told before anything is made
     folder = _folder(make=True)
     address = options.address or (LOCALHOST if options.insecure_local else own_address())
     first = FirstNode(_name(options), address, options.port, options.enrol_port, options.insecure_local)
@@ -309,13 +321,12 @@ def _take_out(folder: FleetFolder, name: str, terminal: Terminal) -> int:
 
 def _say_invitation(folder: FleetFolder, options: argparse.Namespace, terminal: Terminal) -> None:
     from orchestrator.app.fleet.inviting import invitation
-    from orchestrator.cli.reach import seconds
     from orchestrator.cli.view.found import say_found
     from orchestrator.cli.view.node import shown_invitation
 
-    token = invitation(folder, seconds(options.valid))
+    token = invitation(folder, _good_for(options))
     line = f"orchestrator node join {token.text()}"
-    found: dict[str, Any] = {"join": line, "valid_seconds": seconds(options.valid), "fleet": folder.member().fleet}
+    found: dict[str, Any] = {"join": line, "valid_seconds": _good_for(options), "fleet": folder.member().fleet}
     say_found(found, shown_invitation(line, options.valid), terminal, as_json=options.json)
 
 

@@ -19,8 +19,11 @@ orchestrator outbox list help-desk --all --json
 orchestrator outbox show dlv_9f2c
 orchestrator outbox cancel dlv_9f2c
 orchestrator outbox retry dlv_9f2c
+orchestrator outbox retry help-desk
 orchestrator outbox retry
 """
+_IDS: Final = "dlv_"
+"""How each id begins."""
 ID: Final = "its id, or the beginning of it"
 
 
@@ -39,7 +42,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     cancel.add_argument("--by", default="", metavar="NAME", help="who does; without it, the name of the user")
     cancel.add_argument("--json", action="store_true", help="as JSON")
     retry = actions.add_parser("retry", help="try at once, not only after the next pause")
-    retry.add_argument("id", nargs="?", default="", metavar="ID", help=f"{ID}; without it, all that waits")
+    help_ = f"{ID}, or the name of a deployment, for all that waits of it; without it, all that waits"
+    retry.add_argument("id", nargs="?", default="", metavar="ID", help=help_)
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
@@ -76,12 +80,14 @@ def _cancel(options: argparse.Namespace, terminal: Terminal) -> int:
 def _retry(options: argparse.Namespace, terminal: Terminal) -> int:
     from orchestrator.cli.reach import places
 
-    if options.id:
+    if options.id.startswith(_IDS):
         place, delivery = _find(options, terminal)
         count = place.client.retry_deliveries(delivery["id"])
     else:
-        count = sum(tried for _, tried in places("", terminal).ask(lambda each: each.retry_deliveries()))
-    terminal.say(f"{count} {'is' if count == 1 else 'are'} tried now" if count else "nothing waits for its target")
+        name = options.id
+        count = sum(tried for _, tried in places(name, terminal).ask(lambda each: each.retry_deliveries(name=name)))
+    nothing = f"nothing of {options.id} waits for its target" if options.id else "nothing waits for its target"
+    terminal.say(f"{count} {'is' if count == 1 else 'are'} tried now" if count else nothing)
     return 0
 
 

@@ -60,6 +60,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     runtime = client_of(options.name, terminal, options.node)
     result = runtime.run(options.name, request, None if options.json else answer.take)
     if options.wait and result.status == "waiting":
+        answer.end()
         tell_waiting(result, terminal)
         there, run_there = waits_at(options.name, result, runtime)
         ended = there.wait(run_there, patience(options.timeout))
@@ -128,6 +129,11 @@ class _Answer:
             self._written += piece
             self._terminal.write(piece)
             self._terminal.stdout.flush()
+
+    def end(self) -> None:
+        """End the line of what was written, where something else is told before the answer."""
+        if self._written and not self._written.endswith("\n"):
+            self._terminal.stdout.write("\n")
 
     def finish(self, result: Result) -> None:
         """Write what is still missing, and end the line."""

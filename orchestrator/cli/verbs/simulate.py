@@ -69,7 +69,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
-    """Simulate and print; 5 where requests were lost."""
+    """Simulate and print; 5 where requests were lost, or came to a node that was down with no other to answer them."""
     if options.plot not in (None, "-") and not options.plot.casefold().endswith(".svg"):
         raise UsageError(f"--plot {options.plot}: what is drawn is SVG", cure="end the name with .svg")
     check_writable(options.plot, "--plot")
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
         from orchestrator.cli.view.simulated_plot import plot
 
         write_out(plot(simulated), options.plot, terminal, "--plot")
-    return RunError.exit_code if simulated.figures.lost else 0
+    return RunError.exit_code if simulated.figures.lost or simulated.unheard else 0
 
 
 def _rate(text: str) -> float:

@@ -46,9 +46,11 @@ def _address(blueprint: Blueprint, runtime_url: str) -> str:
     return f"http://{in_url(serve.host)}:{serve.port}/v1" if serve.port else runtime_url
 
 
-def shown_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]]) -> list[str]:
+def shown_try(
+    name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapping[str, Any]], *, answers: bool | None = None
+) -> list[str]:
     """A request that is answered; where there is none, what would make one answered. Only how to chat where the deployment
-    was taken down meanwhile."""
+    was taken down meanwhile. ``answers``: whether anything answers, where ``serving`` does not name all that does."""
     chat = f"orchestrator chat {name}"
     if trial is None:
         return [f"  try      {chat}"]
@@ -60,7 +62,8 @@ def shown_try(name: str, trial: Mapping[str, Any] | None, serving: Sequence[Mapp
     less = [each for each in serving if each["gain"] and each["cure"]]
     less.sort(key=lambda each: not each["agent"].startswith("agent."))
     gains = [f"{each['agent']}: {each['gain']}: {each['cure']}" for each in less]
-    answers = any(each["by"] != NOTHING for each in serving)
+    if answers is None:
+        answers = any(each["by"] != NOTHING for each in serving)
     lack = "give its agents examples, or its router a model, to tell who answers what" if answers else _NO_ONE
     first = next(iter([*trial["cures"], *gains]), lack)
     then = "ask about them, like" if trial["cures"] else "type"

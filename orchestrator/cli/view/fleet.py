@@ -10,6 +10,7 @@ from orchestrator.cli.view.moments import span
 from orchestrator.cli.view.node import PUT_OUT
 from orchestrator.cli.view.plan import shown_serving
 from orchestrator.cli.view.terminal import Terminal
+from orchestrator.plan.serving import NOTHING
 
 _STYLES: Final = {"alive": "green", "suspect": "yellow", "dead": "red"}
 STALE: Final = 1.0
@@ -137,6 +138,19 @@ def lacking(nodes: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         for entry in each["lacking"]:
             where.setdefault(tuple(entry.items()), []).append(node)
     return [{**dict(entry), "agent": f"{dict(entry)['agent']} on {', '.join(held)}"} for entry, held in where.items()]
+
+
+def answers(applied: Mapping[str, Any]) -> bool:
+    """Whether an agent is held by a node that lives and has something to answer with there."""
+    return any(
+        applied["nodes"][node]["health"] == "alive"
+        and not any(
+            each["agent"] == f"agent.{agent}" and each["by"] == NOTHING for each in applied["nodes"][node]["lacking"]
+        )
+        for agent, held in applied["agents"].items()
+        for node in held["nodes"]
+        if node in applied["nodes"]
+    )
 
 
 def _lacking(nodes: Mapping[str, Mapping[str, Any]], terminal: Terminal, indent: str = "") -> list[str]:

@@ -31,6 +31,7 @@ def as_json(simulated: Simulated, place_of: PlaceOf) -> str:
         "seed": load.seed,
         "settled": simulated.story.settled,
         "lost": figures.lost,
+        "unheard": simulated.unheard,
         "can_do": simulated.can_do,
         **asdict(figures),
         "breaks": [{**asdict(each), "place": str(place_of(each.address))} for each in simulated.breaks],
@@ -192,11 +193,17 @@ def _slots(model: Mapping[str, Any], slots: int) -> str:
 
 
 def _verdict(simulated: Simulated, terminal: Terminal) -> str:
-    lost = simulated.figures.lost
+    lost, unheard = simulated.figures.lost, simulated.unheard
+    more = (
+        f"; {unheard:,} more found no connection, or lost it, and no node that lived held their agent"
+        if unheard
+        else ""
+    )
     if not lost:
-        return "lost: none of the requests that a living node took on"
+        told = f"lost: none of the requests that a living node took on{more.replace(' more ', ' ', 1)}"
+        return terminal.paint("red", told) if more else told
     kinds = (("fault", "by what fails"), ("overload", "as too much is asked"), ("other", "for other reasons"))
     counts = {why: sum(each.lost for each in simulated.breaks if each.kind == kind) for kind, why in kinds}
     parts = [f"{count:,} {why}" if count < lost else f"all {why}" for why, count in counts.items() if count]
     told = "" if counts["by what fails"] == lost else f": {', '.join(parts)}"
-    return terminal.paint("red", f"lost: {lost:,} requests that a living node took on were not answered{told}")
+    return terminal.paint("red", f"lost: {lost:,} requests that a living node took on were not answered{told}{more}")

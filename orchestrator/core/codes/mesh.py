@@ -22,10 +22,11 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC572",
         "no node holds the agent",
-        "No node that can be reached now holds this agent. An exclusive one also needs its lease, which is kept at the hub: the "
-        "message says where the hub is not reached.",
+        "No node that can be reached now holds this agent. An exclusive one also needs its lease, which is kept at the hub. "
+        "The message says where this node does not reach the hub: then it reaches no other node.",
         "Start the node that it belongs to, or let others take over with `coordination.failover: automatic`. Where the hub is not "
-        "reached, bring it back: without it an exclusive agent does not act on any node.",
+        "reached, bring it back, or this node's link to it (`orchestrator node status`): without it no node reaches another one, "
+        "and an exclusive agent does not act on any.",
     ),
     Code(
         "ORC573",

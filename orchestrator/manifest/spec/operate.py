@@ -115,7 +115,8 @@ class Resources(Spec):
     """Memory for models and orchestrator together: a size, or a share of what the device has.
     Models of servers that load on request take turns within it, and servers that we start do where they do not fit together."""
     max_concurrent_agents: Annotated[int | None, Field(ge=1, le=10_000, examples=[8])] = None
-    """Requests in work at the same time; more wait in the queue, the more urgent class first."""
+    """Requests in work at the same time: those for which a model or a function works. More wait in the queue, the more urgent
+    class first, and of those as urgent first whoever's model is in memory; who only waits for a model counts as none."""
     model_cache_size: Size | None = None
     """Memory for models that are loaded but idle, of all that models may take."""
     auto_unload_idle_models: bool | None = None

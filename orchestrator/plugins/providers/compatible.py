@@ -36,6 +36,7 @@ from orchestrator.plugins.providers.makes import (
 )
 from orchestrator.plugins.providers.makes.gateways import GATEWAYS
 from orchestrator.plugins.providers.makes.make import Look, Looks, Make
+from orchestrator.plugins.providers.passing_on import ListTells, ShowTells
 from orchestrator.plugins.providers.reply import MOST_READ, ReplyInPieces, not_json, read_json, whole_reply
 from orchestrator.plugins.providers.sse import EventStream, LineTooLong
 from orchestrator.ports.probe import Heard
@@ -268,7 +269,7 @@ def _vectors(body: bytes, wanted: int) -> tuple[tuple[float, ...], ...]:
     return vectors
 
 
-class OllamaProvider(OllamaLifecycle, CompatibleProvider):
+class OllamaProvider(ShowTells, OllamaLifecycle, CompatibleProvider):
     """Ollama: loads, pulls and removes too. Each model is asked whether it is only passed on to another machine."""
 
     def __init__(self, make: Make, line: HttpLine | None = None) -> None:
@@ -278,6 +279,10 @@ class OllamaProvider(OllamaLifecycle, CompatibleProvider):
     async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
         """See :meth:`CompatibleProvider.models`."""
         return await self._forwards.told(identity, api_key, await super().models(identity, api_key))
+
+
+class SwapProvider(ListTells, CompatibleProvider):
+    """llama-swap: lists which models its peers have."""
 
 
 class LlamaProvider(SlotsTold, LlamaCount, LlamaLifecycle, CompatibleProvider):
@@ -298,6 +303,7 @@ class LemonadeProvider(LemonadeLifecycle, CompatibleProvider):
 
 _CLASSES: Final[Mapping[str, type[CompatibleProvider]]] = {
     "ollama": OllamaProvider,
+    "llama-swap": SwapProvider,
     "llama-cpp": LlamaProvider,
     "vllm": VllmProvider,
     "lm-studio": StudioProvider,

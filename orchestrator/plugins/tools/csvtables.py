@@ -72,7 +72,7 @@ class CsvTables:
 
     def _stamps(self) -> dict[str, str]:
         try:
-            files = sorted(self._path.glob("*.csv")) if self._path.is_dir() else [self._path]
+            files = sorted(self._path.glob("[!.]*.csv")) if self._path.is_dir() else [self._path]
             found = {file.stem: _stamp(file, self._path) for file in files}
         except OSError as error:
             raise ToolFailed(f"{self._path.name} cannot be read: {error.strerror}", cure=_PATH) from error

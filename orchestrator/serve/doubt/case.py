@@ -15,7 +15,7 @@ from orchestrator.serve.ask import Ask
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.calling import called
-from orchestrator.serve.steps.near import near_enough
+from orchestrator.serve.steps.near import near_enough, stays_near
 from orchestrator.serve.steps.outward import let_out
 
 
@@ -65,7 +65,16 @@ class Case:
         near = near_enough(run, agent, endpoints)
         endpoints, customs = await let_out(run, agent, near, call, aside=True)
         priority = agent.spec["priority"] or run.request.priority
-        ask = Ask(call, endpoints, run.until, priority, queue=run.queue(priority), customs=customs)
+        ask = Ask(
+            call,
+            endpoints,
+            run.until,
+            priority,
+            queue=run.queue(priority),
+            customs=customs,
+            place=run.place,
+            near=stays_near(run, agent),
+        )
         reply = await called(run, agent, ask, run.loop.chat(ask))
         self.calls += 1
         self.tokens += reply.usage.total_tokens

@@ -24,7 +24,7 @@ from orchestrator.serve.steps.calling import called
 from orchestrator.serve.steps.defer import pause_of
 from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of, gate_of, weighed
 from orchestrator.serve.steps.escalate import may_go_up
-from orchestrator.serve.steps.near import near_enough
+from orchestrator.serve.steps.near import near_enough, stays_near
 from orchestrator.serve.steps.outward import let_out
 from orchestrator.serve.steps.plain import parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
@@ -151,7 +151,9 @@ class _Talk:
             next=again,
             calls=calls,
             customs=customs,
+            place=run.place,
             pause=pause_of(run, self.agent),
+            near=stays_near(run, self.agent),
         )
         whole = self.agent.invalid is not None or bool(self.gate)  # it may still be taken back
         streams = run.listen is not None and not whole and not self._writes_calls(tools, endpoints)

@@ -204,7 +204,18 @@ def tell_out(run: Run, part: Agent | Router, customs: Customs | None, trace: Cal
     if not customs.spent.calls:
         return
     trace.spent = str(customs.spent)
+    _tell_left(run, part, customs.passage)
     counts = customs.passage.names.counts if customs.passage.names is not None else {}
     if counts:
         told = ", ".join(f"{count} of {kind}" for kind, count in counts.items())
         run.remark(part.address, "", f"{part.address} sent placeholders to the cloud in the place of values: {told}")
+
+
+def _tell_left(run: Run, part: Agent | Router, passage: Passage) -> None:
+    """Placeholders that stand in the answer because it is not sure that they are meant."""
+    left = passage.names.left if passage.names is not None else {}
+    if left:
+        named = ", ".join(each.strip("[]") for each in left)
+        told = "otherwise than it was sent, so that no value was put back there"
+        run.remark(part.address, "", f"the cloud wrote {named} to {part.address} {told}")
+        left.clear()

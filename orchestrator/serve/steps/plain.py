@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.core.errors import ToolFailed
+from orchestrator.core.finite import finite_number, no_number
 from orchestrator.core.surrogates import is_whole, whole, whole_value
 from orchestrator.ports.tool import ToolOutcome
 
@@ -32,7 +33,7 @@ def plain_outcome(function: str, outcome: ToolOutcome) -> ToolOutcome:
 def read_model_json(text: str) -> Any:
     """The value of JSON that a model wrote, raw control characters and all. Raises ``ValueError``."""
     try:
-        value = json.loads(whole(text), strict=False, parse_constant=_no_json)
+        value = json.loads(whole(text), strict=False, parse_float=finite_number, parse_constant=no_number)
     except RecursionError as error:
         raise ValueError(_TOO_DEEP) from error
     _check_depth(value, text)
@@ -83,7 +84,3 @@ def _inside(value: Any) -> tuple[Any, ...]:
 
 
 _TOO_DEEP: Final = f"it is nested more than {DEEPEST} levels deep"
-
-
-def _no_json(word: str) -> Any:
-    raise ValueError(f"{word} is no JSON")

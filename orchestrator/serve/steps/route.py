@@ -13,6 +13,7 @@ from orchestrator.core.conditions import shortened
 from orchestrator.core.errors import DeadlinePassed, Stalled, WouldMissDeadline
 from orchestrator.core.message import Message
 from orchestrator.core.request import Decision
+from orchestrator.core.spending import MILLION
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.deploy.distant import ASKING_SECONDS, embed
 from orchestrator.deploy.guards import barred_by
@@ -20,13 +21,15 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Target
 from orchestrator.ports.strategy import AskModel, Embed, ModelQuestion, RouteQuestion, without_barred
 from orchestrator.serve.ask import Ask
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.near_only import near_only
+from orchestrator.serve.outbound import Customs
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.privacy import leads_to_private
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.ask_back import asked_before, question_of, read_answer
 from orchestrator.serve.steps.calling import called
 from orchestrator.serve.steps.follow_up import continued
-from orchestrator.serve.steps.near import seen_by
+from orchestrator.serve.steps.near import seen_by, stays_near
 from orchestrator.serve.steps.outward import let_out
 from orchestrator.serve.steps.parted import Parted, parted
 from orchestrator.serve.steps.served import windows_of
@@ -181,14 +184,36 @@ def _unsure(router: Router, decision: Decision) -> Outcome:
 
 async def _embed(run: Run, router: Router, text: str) -> Sequence[float]:
     """The vector of a text, of a server that may see it: of one in the cloud, of what the text is with placeholders."""
+    began = current_time()
     call = ChatCall(NOWHERE, (Message("user", text),), max_tokens=1, request_id=run.request.id)
     names, customs = await let_out(run, router, seen_by(run, router, router.embedders), call)
-    timeout = max(0.0, min(ASKING_SECONDS, run.deadline - current_time()))
+    timeout = max(0.0, min(ASKING_SECONDS, run.deadline - began))
     endpoints = [run.deployment.endpoints[name] for name in names]
-    if customs is not None:
-        endpoints = [replace(each, provider=customs.way(each)) for each in endpoints]
-    (vector,) = await embed(endpoints, (text,), timeout)
+    bills: dict[str, Customs] = {}
+    if customs is not None:  # one for each endpoint, so that it is known which was asked
+        bills = {name: Customs(customs.passage, customs.agent, closed=customs.closed) for name in names}
+        endpoints = [replace(each, provider=bills[each.id].way(each)) for each in endpoints]
+    if stays_near(run, router):
+        endpoints = [replace(each, provider=near_only(each.provider, each.provider)) for each in endpoints]
+    try:
+        (vector,) = await embed(endpoints, (text,), timeout)
+    finally:
+        for name, bill in bills.items():
+            _tell_vectors(run, router, name, began, bill)
     return vector
+
+
+def _tell_vectors(run: Run, router: Router, endpoint: str, began: float, bill: Customs) -> None:
+    """What a vector took in the cloud is a step of the run: the text was there."""
+    if bill.priced is None:
+        return
+    zone = run.deployment.endpoints[endpoint].target.zone
+    detail: dict[str, Any] = {"endpoint": endpoint, "zone": zone, "prompt_tokens": bill.spent.tokens}
+    if bill.spent.calls:
+        detail["spent"] = str(bill.spent)
+    if bill.priced:
+        detail["paid"] = bill.spent.micros / MILLION
+    run.note("vectors", router.address, began, detail)
 
 
 async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
@@ -212,7 +237,17 @@ async def _chat(run: Run, router: Router, question: ModelQuestion) -> ChatReply:
         endpoints = fit(Prompt(call.messages, answer=call.max_tokens), windows).endpoints
     until = began + max(0.0, run.deadline - began) * MOST_OF_THE_TIME
     endpoints, customs = await let_out(run, router, endpoints, call)
-    ask = Ask(call, endpoints, until, priority, queue=run.queue(priority), next=behind, customs=customs)
+    ask = Ask(
+        call,
+        endpoints,
+        until,
+        priority,
+        queue=run.queue(priority),
+        next=behind,
+        customs=customs,
+        place=run.place,
+        near=stays_near(run, router),
+    )
     try:
         reply = await called(run, router, ask, run.loop.chat(ask))
     except (DeadlinePassed, WouldMissDeadline) as error:

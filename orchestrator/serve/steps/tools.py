@@ -99,7 +99,17 @@ def denied(approval: Approval) -> ApprovalDenied:
 
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
-    """Call it with arguments that are checked, past every approval."""
+    """Call it with arguments that are checked, past every approval; where no work was done for the request before, once there is
+    a place for it."""
+    if run.place is None:
+        return await _carried_out(run, agent, function, arguments)
+    came = current_time()
+    async with run.place.at_work(run.until, agent.spec["priority"] or run.request.priority):
+        run.queue_ms += (current_time() - came) * 1e3
+        return await _carried_out(run, agent, function, arguments)
+
+
+async def _carried_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     await _keep_apart(run, function)
     restricted = run.restricted
     context = _context(run, agent)

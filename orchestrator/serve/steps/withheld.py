@@ -28,5 +28,5 @@ def instead_of(run: Run, agent: Agent, error: RunError) -> str:
 
 
 def _was_far(run: Run) -> bool:
-    """Whether a model in the cloud was asked."""
-    return any(step.kind == "model" and step.detail.get("zone") == "cloud" for step in run.steps)
+    """Whether a model in the cloud was asked, also for a vector."""
+    return any(step.kind in ("model", "vectors") and step.detail.get("zone") == "cloud" for step in run.steps)

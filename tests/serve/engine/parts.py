@@ -263,6 +263,12 @@ class Served:
         """The first one."""
         return self.servers[0]
 
+    def on_node(self, node: str) -> Engine:
+        """The engine, of which the deployment is now this node's share of a fleet."""
+        deployment = self.engine.deployment
+        self.engine.deployment = replace(deployment, blueprint=replace(deployment.blueprint, node=node))
+        return self.engine
+
     async def run(self, text: str, listen: Callable[[Event], None] | None = None, **fields: Any) -> Result:
         """Answer a request."""
         return await self.engine.run(Request(text, **fields), listen)

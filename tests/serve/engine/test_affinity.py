@@ -182,3 +182,34 @@ async def test_older_turns_are_left_out_for_a_window_that_the_load_told() -> Non
         sent = served.sent()
     assert result.notes == ("6 older messages of the conversation did not fit the context of a and were left out",)
     assert [text.split(" word")[0] for _, text in sent[1:]] == ["turn 6", "turn 7", "turn 8", "turn 9", "and now?"]
+
+
+@pytest.mark.parametrize("most", [1, 2, None])
+async def test_a_limit_of_requests_in_work_costs_no_loads(most: int | None) -> None:
+    """Twelve requests in turn for two models, memory for one: each is loaded once, since all that wait are seen."""
+    wanted = Wanted(
+        [agent_spec("sales", models=["a"]), agent_spec("help", models=["b"])],
+        models={name: model_spec(name) for name in "ab"},
+        bound={name: (name,) for name in "ab"},
+        max_concurrent=most,
+    )
+    async with serving(wanted, 1) as served:
+        results: list[Result] = []
+
+        async def ask(agent: str) -> None:
+            results.append(await served.run("hello", agent=agent, priority="default"))
+
+        async with anyio.create_task_group() as tasks:
+            for agent in ("sales", "help") * 6:
+                tasks.start_soon(ask, agent)
+                await anyio.wait_all_tasks_blocked()
+        assert [result.status for result in results] == ["completed"] * 12
+        assert _loads(served) == ["a", "b"]
+        assert (served.engine.gate.inside, served.engine.gate.runs) == (0, 0)
+        assert max(_at_once(served)) == (most or 4)
+
+
+def _at_once(served: Served) -> list[int]:
+    """How many answers of a second the server was at, as each began."""
+    begins = [record.at for record in served.server.records]
+    return [sum(began <= at < began + 1 for began in begins) for at in begins]

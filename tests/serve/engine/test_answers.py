@@ -48,7 +48,7 @@ async def test_an_answer_that_does_not_fit_is_repaired_once() -> None:
     assert told[1][1].startswith("The answer does not fit the schema: $.n: 'three' is not of type 'integer'.")
 
 
-@pytest.mark.parametrize("bad", ["no json", "{}", "[]", '{"n": NaN}', "[" * 100_000])
+@pytest.mark.parametrize("bad", ["no json", "{}", "[]", '{"n": NaN}', '{"n": 1e999}', "[" * 100_000])
 async def test_an_answer_that_stays_invalid_is_a_typed_error(bad: str) -> None:
     """With what was wrong last."""
     async with serving(asking(), simulated(["m"], says(bad), context=10**6)) as served:
@@ -86,6 +86,16 @@ def test_a_fence_around_json_is_read_over(text: str) -> None:
 def test_raw_control_characters_in_json_are_read() -> None:
     """Some servers let them through."""
     assert parse_answer('{"a": "x\ny\t"}') == {"a": "x\ny\t"}
+
+
+async def test_a_number_that_json_cannot_write_is_told_as_a_fault() -> None:
+    """Where the schema takes any number, and would take an infinite one."""
+    wide = {"type": "object", "properties": {"price": {"type": "number"}}, "required": ["price"]}
+    script = Script(sequence=['{"price": 1e999}', '{"price": 7.5}'])
+    async with serving(Wanted([agent_spec("a", output_schema=wide)]), simulated(["m"], script)) as served:
+        result = await served.run("x")
+        assert "1e999 is too large a number" in served.sent()[-1][1]
+    assert result.value == {"price": 7.5}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from orchestrator.serve.gate import Gate
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
-from tests.serve.engine.parts import Served, Wanted, agent_spec, serving
+from tests.serve.engine.parts import FakeTool, Served, Wanted, agent_spec, rule, serving
 
 pytestmark = pytest.mark.anyio
 ONE = Wanted([agent_spec("a")], max_concurrent=1)
@@ -102,3 +102,59 @@ async def test_the_line_is_as_long_as_the_new_revision_says() -> None:
         for _ in range(3):
             gate.leave()
     assert (gate.inside, gate.waiting) == (0, 0)
+
+
+def _ruled(most: int) -> tuple[Wanted, list[float]]:
+    """An agent with a function that takes eight seconds, by rule; another that only says something; and one with a model. With when
+    the function began."""
+    began: list[float] = []
+
+    async def slowly() -> str:
+        began.append(anyio.current_time())
+        await anyio.sleep(8)
+        return "done"
+
+    tool = FakeTool("shop", {"look": lambda *_: slowly()})
+    agents = [
+        agent_spec("looks", tools=["shop"], reflex=[rule("it is {result}", call="shop.look")]),
+        agent_spec("says", reflex=[rule("hello")]),
+        agent_spec("a"),
+    ]
+    return Wanted(agents, tools=[tool], max_concurrent=most), began
+
+
+async def test_functions_of_rules_are_work_and_words_are_none() -> None:
+    """No more run at once than may, whoever is first: a model's call has a place as they do. What is said without either waits
+    for nobody."""
+    wanted, began = _ruled(2)
+    ended: dict[str, int] = {}
+    async with serving(wanted, simulated(["m"], pace=Pace(ttft=10.0), slots=4)) as served:
+        start = anyio.current_time()
+
+        async def ask(name: str, agent: str) -> None:
+            assert (await served.run("x", agent=agent)).status == "completed"
+            ended[name] = round(anyio.current_time() - start)
+
+        async with anyio.create_task_group() as tasks:
+            for name, agent in [("1", "looks"), ("2", "a"), ("3", "looks"), ("4", "looks"), ("5", "a"), ("6", "says")]:
+                tasks.start_soon(ask, name, agent)
+                await anyio.wait_all_tasks_blocked()
+        gate = served.engine.gate
+    assert ended == {"6": 0, "1": 8, "2": 10, "3": 16, "4": 18, "5": 26}
+    assert [round(at - start) for at in began] == [0, 8, 10]
+    assert (gate.inside, gate.waiting, gate.runs) == (0, 0, 0)
+
+
+async def test_a_function_that_waits_for_a_place_until_the_line_is_over_is_told_so() -> None:
+    """And one whose caller goes away leaves none behind."""
+    wanted, _ = _ruled(1)
+    short = replace(wanted, queue={"interactive": {"length": 1, "timeout": 5.0}})
+    async with serving(short) as served, anyio.create_task_group() as tasks:
+        tasks.start_soon(served.run, "x")
+        await anyio.wait_all_tasks_blocked()
+        with anyio.move_on_after(1):
+            await served.run("x", agent="looks")
+        result = await served.run("x", agent="looks")
+        assert result.error is not None
+        assert (result.error["kind"], result.error["message"]) == ("QueueFull", "no place was free for 5.0 s")
+        assert (served.engine.gate.inside, served.engine.gate.waiting) == (1, 0)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.message import Message, ToolCall
+from orchestrator.core.schema_check import check_arguments
 from orchestrator.gateway.lines import line
 from orchestrator.ports.tool import ToolOutcome
 from orchestrator.serve.session import Sessions
@@ -88,6 +89,16 @@ def test_json_of_a_model_that_is_too_deep_is_no_answer(text: str) -> None:
     with pytest.raises(ValueError, match="it is nested more than 100 levels deep"):
         read_model_json(text)
     assert read_model_json("[" * 100 + "]" * 100)
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1" * 400 + ".5", "NaN", "Infinity", "-Infinity"])
+def test_a_number_that_json_cannot_write_is_no_json(number: str) -> None:
+    """It would be read as infinite, and written as a word that other readers refuse."""
+    with pytest.raises(ValueError, match=r"is too large a number|is no JSON"):
+        read_model_json(f'{{"price": [{number}]}}')
+    listed = {"type": "object", "properties": {"prices": {"type": "array"}, "n": {"type": "number"}}}
+    assert check_arguments({"prices": f"[{number}]"}, listed).fault
+    assert not check_arguments({"prices": "[1.5]", "n": 10**400}, listed).fault
 
 
 @pytest.mark.anyio

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from math import inf
 from typing import Literal
@@ -16,6 +16,7 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Effect, Fail, Load, Probe, Start, Unload
+from orchestrator.serve.places import Place, Places
 from orchestrator.serve.scheduler import Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
@@ -34,6 +35,10 @@ class Wish:
     priority: PriorityClass = "default"
     within: float = 1e6
     patience: float | None = None
+    then: tuple[str, ...] = ()
+    """Its request's next calls, one after the other."""
+    between: float = 0.0
+    """How long the request works by itself after each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Told:
 
     wish: Wish
     came: float
+    place: Place | None = None
     began: float = inf
     on: str = ""
     ended: float = inf
@@ -68,7 +74,8 @@ class Swap:
 
 
 class World:
-    """Plays wishes to their end. ``fails``: numbers of loads that fail; ``stays``: numbers of unloads that are refused."""
+    """Plays wishes to their end. ``fails``: numbers of loads that fail; ``stays``: numbers of unloads that are refused; ``most``:
+    requests that may be in work at once."""
 
     def __init__(
         self,
@@ -76,9 +83,12 @@ class World:
         limits: PoolLimits,
         fails: frozenset[int] = frozenset(),
         stays: frozenset[int] = frozenset(),
+        most: int | None = None,
     ) -> None:
         self.limits = limits
+        self.places = Places(most)
         self.now = 0.0
+        self._numbers = count(1)
         self.calls: dict[int, Told] = {}
         self.swaps: list[Swap] = []
         self.scheduler = Scheduler(SchedulerLimits(), lambda: 0.5)
@@ -101,9 +111,9 @@ class World:
             at += deed.after
             self._at(at, lambda deed=deed: self._do(deed))  # type: ignore[misc] # bound now: the loop goes on
         at = self.now
-        for number, wish in enumerate(wishes, 1):
+        for wish in wishes:
             at += wish.after
-            self._at(at, lambda number=number, wish=wish: self._submit(number, wish))  # type: ignore[misc] # bound now: the loop goes on
+            self._at(at, lambda wish=wish: self._submit(wish, Place(self.places)))  # type: ignore[misc] # bound now: the loop goes on
         while self._agenda or self._unfinished():
             self._step()
         return self.calls
@@ -126,10 +136,17 @@ class World:
     def _at(self, at: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), act))
 
-    def _submit(self, number: int, wish: Wish) -> None:
-        self.calls[number] = Told(wish, self.now)
+    def _submit(self, wish: Wish, place: Place) -> None:
+        number = next(self._numbers)
+        self.calls[number] = Told(wish, self.now, place)
         new = Submission(
-            number, wish.candidates, self.now + wish.within, wish.priority, length=10_000, patience=wish.patience
+            number,
+            wish.candidates,
+            self.now + wish.within,
+            wish.priority,
+            length=10_000,
+            patience=wish.patience,
+            place=place,
         )
         self._obey(self.scheduler.on_submit(new, self.now))
 
@@ -154,6 +171,7 @@ class World:
             self.running.pop(alive[0], None)
             self.over.add(alive[0])
             self._obey(self.scheduler.on_cancel(alive[0], self.now))
+            self._leave(told)
 
     def _evict(self, model: str) -> None:
         """A server does this only to a model that rests; a look that begins a moment later sees it."""
@@ -174,6 +192,7 @@ class World:
                     told = self.calls[effect.call]
                     told.ended, told.fault = self.now, type(effect.error).__name__
                     self.over.add(effect.call)
+                    self._at(self.now, lambda told=told: self._leave(told))  # type: ignore[misc] # bound now: the loop goes on
                 case Cancel():
                     self._at(self.now, lambda effect=effect: self._end(effect.call, effect.error))  # type: ignore[misc] # bound now: the loop goes on
                 case Load():
@@ -183,6 +202,9 @@ class World:
                 case Probe():
                     self._at(self.now, lambda effect=effect: self._probed(effect))  # type: ignore[misc] # bound now: the loop goes on
         self._check_memory()
+        at_work = {id(self.calls[call].place) for call in self.running}
+        most = self.places.limit
+        assert most is None or len(at_work) <= self.places.inside <= most, "no more requests work than may"
 
     def _check_memory(self) -> None:
         """Never more is loaded than may be, but for one model that is too large and that a call has no other for: that is
@@ -212,6 +234,20 @@ class World:
             told.ended = self.now
             self.over.add(call)
         self._obey(self.scheduler.on_finish(call, self.now, error))
+        if error is None:
+            self._at(self.now + told.wish.between, lambda: self._go_on(told))
+
+    def _go_on(self, told: Told) -> None:
+        """The request's next call, or its end."""
+        wish = told.wish
+        if wish.then and told.place is not None:
+            self._submit(replace(wish, candidates=wish.then[:1], then=wish.then[1:]), told.place)
+        else:
+            self._leave(told)
+
+    def _leave(self, told: Told) -> None:
+        if told.place is not None and told.place.rest():
+            self._obey(self.scheduler.on_freed(self.places, self.now))
 
     def _load(self, effect: Load) -> None:
         residence = effect.spec.residence

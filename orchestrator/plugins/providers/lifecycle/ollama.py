@@ -49,13 +49,18 @@ class Forwards:
         found = []
         for model in models:
             known = (identity.url, model.id, model.digest)
-            if known not in self._known and not model.remote:
+            if not (model.remote or (model.digest and known in self._known)):
                 asking = Asking(self._line, Target("ollama", identity.api_base, model.id, api_key))
                 with suppress(ModelError):
                     said = await asking.post("/api/show", {"model": model.id})
-                    self._known[known] = any(text(inner({"said": said}, "said").get(name)) for name in _ELSEWHERE)
+                    self._known[known] = shown_elsewhere(inner({"said": said}, "said"))
             found.append(replace(model, remote=True) if self._known.get(known) else model)
         return tuple(found)
+
+
+def shown_elsewhere(said: Mapping[str, Any]) -> bool:
+    """Whether what ``/api/show`` tells of a model names another machine."""
+    return any(text(said.get(name)) for name in _ELSEWHERE)
 
 
 class OllamaLifecycle:

@@ -1,0 +1,50 @@
+"""Before what must stay near goes to a server that could pass it on to another machine, that server is asked whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import cast
+
+from orchestrator.core.errors import Withheld
+from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Forwarder, Provider, Target
+
+
+def near_only(carrier: Provider, provider: Provider) -> Provider:
+    """The ``carrier`` of calls to a ``provider`` nearby, with that question before each; as it is where its servers pass nothing
+    on."""
+    return cast(Provider, NearOnly(carrier, provider)) if isinstance(provider, Forwarder) else carrier
+
+
+class NearOnly:
+    """Asks right before each call, retries too: between two looks at a server a model of its own may have become one that it only
+    passes on. Where it does not tell, nothing is sent."""
+
+    def __init__(self, carrier: Provider, forwarder: Forwarder) -> None:
+        self._carrier = carrier
+        self._forwarder = forwarder
+        self.kind = carrier.kind
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        """One whole answer. Raises ``Withheld`` where it would be passed on, and what asking that raised."""
+        await self._check(call.target, call.timeout)
+        return await self._carrier.chat(call)
+
+    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
+        """The answer in pieces."""
+        await self._check(call.target, call.timeout)
+        async with aclosing(self._carrier.stream(call)) as pieces:  # type: ignore[type-var] # a generator, which closes
+            async for delta in pieces:
+                yield delta
+
+    async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
+        """One vector a text."""
+        await self._check(target, timeout)
+        return await cast(Embedder, self._carrier).embed(target, texts, timeout)
+
+    async def _check(self, target: Target, within: float) -> None:
+        if await self._forwarder.forwards(target, within):
+            raise Withheld(
+                f"{target.model} is only passed on by {target.provider} to another machine, and this is restricted",
+                cure="Give the agent a model that its server runs itself.",
+            )
