@@ -322,12 +322,10 @@ def _hopeless(spec: ModelSpec, around: Surroundings) -> Bound | None:
 
 
 def _options(spec: ModelSpec, server: ObservedServer, around: Surroundings) -> list[Option]:
-    """Every build of the model that the server lists."""
-    usable = [
-        model
-        for model in server.models
-        if model.kind in (spec["kind"], "unknown") and (spec["zone"] == "cloud" or not model.remote)
-    ]
+    """Every build of the model that the server lists. One that the manifest puts at an address as making vectors may be told as
+    writing: llama-server tells that of every model."""
+    kinds = {spec["kind"], "unknown", *(("chat",) if spec["kind"] == "embedding" and spec["endpoint"] else ())}
+    usable = [model for model in server.models if model.kind in kinds and (spec["zone"] == "cloud" or not model.remote)]
     found: dict[str, Option] = {}
     for number, wanted in enumerate(wanted_ids(spec, server.provider)):
         for model in usable:

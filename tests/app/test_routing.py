@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.app.compile import compile_files
 from orchestrator.app.routing.cases import Case, read_cases
-from orchestrator.app.routing.examine import Examined, examine
+from orchestrator.app.routing.examine import Examined, Means, examine
 from orchestrator.app.routing.figures import Figures, Share, Tried, below
 from orchestrator.core.errors import UsageError
 from orchestrator.core.request import Decision
@@ -45,7 +45,7 @@ async def examined(folder: Path, *cases: Case, router: str = "", manifest: str =
     """By router."""
     file = folder / "nested.yaml"
     file.write_text(manifest)
-    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, no_encoder, router)
+    found = await examine(compile_files([str(file)], environment={}).blueprint, cases, Means(no_encoder), router)
     return {one.router: one for one in found}
 
 
@@ -266,6 +266,11 @@ async def test_cases_that_are_the_routers_own_examples_are_told(tmp_path: Path) 
     """Of these it knows the answer."""
     new = Case("1", "are you open on monday", ("hours",))
     found = await examined(tmp_path, new, Case("2", "When do you open?", ("hours",)))
-    note = "1 of 2 cases are in the words of an example, which is known already: these say little"
+    note = (
+        "1 case is in the very words of an example of the manifest: being right there says nothing of requests that the router "
+        "has never seen"
+    )
     assert note in found["front"].notes and note not in found["money"].notes
-    assert not any("cases" in note for note in (await examined(tmp_path, new))["front"].notes)
+    assert not any("case" in note for note in (await examined(tmp_path, new))["front"].notes)
+    again = await examined(tmp_path, new, Case("3", "Are you open on Monday", ("hours",)))
+    assert "1 case repeats the text of another: of different requests the intervals are wider" in again["front"].notes

@@ -14,7 +14,7 @@ from orchestrator.app.compile import compile_files
 from orchestrator.app.routing.cases import Case, read_cases
 from orchestrator.app.routing.examine import fit_router, routers_of
 from orchestrator.app.routing.patch import patch_of
-from orchestrator.app.routing.search import Outcome, Setting, Stage, decided, leaving, settings
+from orchestrator.app.routing.search import Setting, decided, settings
 from orchestrator.app.routing.trying import stages_of
 from orchestrator.app.routing.tune import Bench, Tuned, Wish, now_of, spec_with, tune
 from orchestrator.core.errors import UsageError
@@ -102,26 +102,27 @@ async def test_what_it_proposed_it_does_not_propose_again(tmp_path: Path) -> Non
 
 @pytest.mark.anyio
 async def test_a_lower_target_loses_no_proposal_that_keeps_to_it(tmp_path: Path) -> None:
-    """The boldest setting that the search finds for 90 % misses it on the other half, that for 93 % does not. Without the stage
-    that asks a model, and as careful as with it: a model that nobody asks keeps what it is asked about now."""
+    """With these halves the boldest settings that the search finds for two of the targets miss it on the other half. Words alone,
+    and too careful ones: what they take from a model that nobody asked is no gain."""
     folder = Path(__file__).parents[2] / "examples" / "mixed-office"
-    (tmp_path / "over.yaml").write_text(
-        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 92%}]}\n"
+    words = anyio.Path(tmp_path / "words.yaml")
+    await words.write_text(
+        "deployment: {agents: [{name: front, stages: [rules, keyword, lexical], confidence: 99.9%}]}\n"
     )
-    files = [str(folder / "office.yaml"), str(tmp_path / "over.yaml")]
+    files = [str(folder / "office.yaml"), str(words)]
     bench = Bench(compile_files(files, environment={}).blueprint, no_encoder, clock)
     cases = read_cases(str(folder / "requests.jsonl"))
     right: list[int] = []
     notes: list[str] = []
-    for target in (0.95, 0.93, 0.9, 0.85, 0.8, 0.7):
-        (front,), _ = await tune(bench, cases, Wish(target))
+    for target in (0.95, 0.93, 0.9, 0.85, 0.8):
+        (front,), _ = await tune(bench, cases, Wish(target, seed=4))
         assert front.comparison.better and front.proposed_measured is not None, (target, front.comparison.why)
         share = front.proposed_measured.figures.decided_right
         assert (share.value or 0) >= target
         right.append(front.proposed_measured.figures.decided_right.right)
         notes += front.notes
     assert right == sorted(right)
-    assert "a bolder setting of the search misses the target on the requests that it is measured on" in notes
+    assert any("the target on the requests that it is measured on" in note for note in notes)
 
 
 @pytest.mark.anyio
@@ -150,6 +151,19 @@ async def test_a_target_that_nothing_reaches_is_told(tmp_path: Path) -> None:
 async def test_too_few_cases_are_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="39 cases that it answers are too few: 40 are needed for 95%"):
         await tuned(tmp_path, SHOP, [case for case in CASES if case.wanted][:39], Wish(0.95))
+
+
+@pytest.mark.anyio
+async def test_requests_that_a_log_repeats_are_no_more_than_one(tmp_path: Path) -> None:
+    """Else they would be measured on what was proposed from them."""
+    six = [case for case in CASES if case.wanted][:60:10]
+    with pytest.raises(UsageError, match=r"6 cases that it answers are too few.*174 cases repeat the text of another"):
+        await tuned(tmp_path, SHOP, six * 30, Wish(0.9))
+    again, _ = await tuned(tmp_path, SHOP, [*CASES, *CASES[:7]], Wish(0.9))
+    once, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
+    assert again["front"].notes == ("7 cases repeat the text of another: each text counts once", *once["front"].notes)
+    tried = [[each.id for each in found["front"].now_measured.figures.tried] for found in (again, once)]
+    assert tried[0] == tried[1]
 
 
 @pytest.mark.anyio
@@ -319,7 +333,7 @@ async def test_what_a_model_is_asked_is_taken_from_it_by_no_proposal_that_did_no
     without, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
     front = with_model["front"]
     assert "intent" in front.now.stages and without["front"].comparison.better
-    assert not front.comparison.better and any("without --ask" in note for note in front.notes)
+    assert not front.comparison.better and front.comparison.why.endswith("without --ask")
 
 
 @pytest.mark.anyio
@@ -331,20 +345,5 @@ async def test_a_request_that_is_there_many_times_counts_once(tmp_path: Path) ->
     once, _ = await tuned(tmp_path, SHOP, CASES, Wish(0.9))
     again = [Case(f"{case.id} again", f"{case.text.upper()}!", case.wanted) for case in CASES]
     twice, _ = await tuned(tmp_path, SHOP, [*CASES, *again], Wish(0.9))
-    assert twice["front"].notes[0] == f"left out, as they are in the words of an earlier request: {len(CASES)}"
+    assert twice["front"].notes[0] == f"{len(CASES)} cases repeat the text of another: each text counts once"
     assert twice["front"].proposed == once["front"].proposed and twice["front"].from_ == once["front"].from_
-
-
-def test_a_model_is_left_all_that_it_is_asked_now() -> None:
-    """Each single request, not as many."""
-    outcomes = {
-        "lexical": Stage((Outcome("a", 0.9), Outcome("a", 0.6), Outcome("b", 0.3)), 0.0, usual=0.5, strict=0.7),
-        "intent": Stage((Outcome(None, None),) * 3, 0.0, asks=True),
-    }
-    now = Setting(("lexical", "intent"), None)
-    tried = [
-        now,
-        *(Setting(("lexical", "intent"), share) for share in (0.2, 0.5, 0.65, 0.95)),
-        Setting(("intent",), None),
-    ]
-    assert [each.confidence for each in leaving(now, tried, outcomes, range(3))] == [None, 0.65, 0.95, None]

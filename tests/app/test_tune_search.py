@@ -59,6 +59,14 @@ def test_the_halves_share_no_request_and_each_has_as_many_for_everybody(
         assert abs(counts[0] - counts[1]) <= 1
 
 
+@given(st.lists(st.sampled_from(["ask", "call", "write"]), min_size=1), st.integers(0, 9))
+def test_one_text_is_in_one_half(texts: list[str], seed: int) -> None:
+    wanted = [(NAMES[at % 3],) for at in range(len(texts))]
+    one, other = halves(wanted, seed, texts)
+    assert sorted(one + other) == list(range(len(texts)))
+    assert not {texts[at] for at in one} & {texts[at] for at in other}
+
+
 @given(asked(), st.sampled_from(THRESHOLDS))
 def test_a_stricter_threshold_never_decides_more(
     case: tuple[dict[str, Stage], list[tuple[str, ...]]], share: float

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.stated import StatedModel
 from tests.app.tuned_shop import CASES, SHOP
-from tests.cli.commands import Ran, here
+from tests.cli.commands import Ran, golden, here
 from tests.cli.serving import answering
 
 ANSWERS = {
@@ -82,8 +82,30 @@ def test_without_the_option_none_is_asked_and_that_is_told(folder: Path) -> None
         said = tune(), tune("--no-models")
         assert not small.records
     for ran in said:
-        assert "note: no model was asked: what a smaller one would do was not tried (--ask)" in ran.out
+        assert "note: no model was asked: what large decides, or a smaller one, was not tried (--ask)" in ran.out
     assert tune("--ask", "--no-models").code == 64
+
+
+def test_words_are_not_proposed_in_the_place_of_a_model_that_was_not_asked(folder: Path) -> None:
+    """It is always right here, which nobody knows who has not asked it."""
+    with models(1.0, folder):
+        before = (folder / "shop.yaml").read_text()
+        ran = tune("--write", "--fail-if-better")
+        assert (folder / "shop.yaml").read_text() == before
+    assert ran.code == 0
+    told = re.sub(r"\d+\.\d\d ms", "# ms", ran.out)
+    assert told == golden("tune/model_not_asked.txt", told)
+    assert "requests more are decided rightly" not in told
+
+
+def test_asked_models_say_whether_words_may_decide_in_their_place(folder: Path) -> None:
+    """A model that is mostly wrong is worth less than words that are mostly right."""
+    with models(0.3, folder):
+        text = (folder / "shop.yaml").read_text()
+        (folder / "shop.yaml").write_text(text.replace("accuracy=1.0", "").replace("model: large", "model: small"))
+        ran = tune("--ask")
+    assert ran.code == 0
+    assert "wrong decisions fewer and 0 more" in ran.out or "requests more are decided rightly" in ran.out
 
 
 def test_where_no_server_answers_it_says_so(folder: Path) -> None:

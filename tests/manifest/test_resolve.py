@@ -190,6 +190,39 @@ def test_a_model_for_embeddings_alone_answers_nobody_that_does_not_name_it() -> 
         meant(f"  models: [{vectors}]\n  agents: [{{name: orders, model: e}}]\n")
 
 
+ENCODER = """\
+  models:
+    - {alias: emb, provider: openai-compatible, model: emb, endpoint: 'http://127.0.0.1:1'}
+    - {alias: talk, provider: openai-compatible, model: talk, endpoint: 'http://127.0.0.1:1'}
+  agents:
+    - {name: front, role: router, encoder: emb}
+    - {name: a, examples: [one], instructions: x}
+    - {name: b, examples: [two], instructions: y}
+"""
+
+
+def test_a_model_that_is_an_encoder_alone_answers_nobody() -> None:
+    found = meant(ENCODER)
+    assert (agent_of(found, "a").model, agent_of(found, "b").model) == (["talk"], ["talk"])
+    assert why(found, "model.emb", "tasks") == "a router has it as its encoder"
+    without = meant(ENCODER.replace("    - {alias: talk", "    # - {alias: talk"))
+    assert (agent_of(without, "a").model, agent_of(without, "b").model) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("{name: a, ", "{name: a, model: emb, "),
+        ("model: emb,", "model: emb, primary: true,"),
+        ("model: emb,", "model: emb, tasks: [chat],"),
+        ("model: talk,", "model: talk, fallback: [emb],"),
+        ("{name: a, ", "{name: a, escalate_to: b, escalate_when: [{judge: {model: emb}}], "),
+    ],
+)
+def test_one_that_is_named_for_answers_too_stays_what_it_is(old: str, new: str) -> None:
+    assert why(meant(ENCODER.replace(old, new, 1)), "model.emb", "tasks") == ""
+
+
 def test_a_router_leads_to_every_specialist_and_takes_the_defaults() -> None:
     """Escalations are no routes."""
     body = """\

@@ -20,6 +20,5 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
         if trio.to_thread.current_default_thread_limiter().borrowed_tokens == 0:
             jump(seconds)
 
-    # The class is final, and has no other place to ask.
-    clock.jump = jump_with_nobody_at_work  # type: ignore[method-assign]
+    clock.jump = jump_with_nobody_at_work  # type: ignore[method-assign] # the class is final, and has no other place to ask
     return "trio", {"clock": clock}

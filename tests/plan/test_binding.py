@@ -116,6 +116,15 @@ def test_an_embedding_model_is_not_bound_for_chat() -> None:
     assert _found(model(), server) == []
 
 
+def test_what_is_put_at_an_address_to_make_vectors_is_bound_there_though_it_is_told_to_write() -> None:
+    """llama-server tells of every model that it writes; without an address what is said of a model counts."""
+    server = replace(ollama(), models=(ServedModel("phi4-mini:latest", kind="chat"),))
+    vectors = model("phi-4-mini", kind="embedding", ids={"ollama": ["phi4-mini"]})
+    assert _found(vectors, server) == []
+    vectors["endpoint"] = server.url
+    assert _found(vectors, server) == ["ollama@127.0.0.1:11434/phi4-mini:latest"]
+
+
 def test_a_server_that_does_not_say_what_it_is_may_serve_any_spelling() -> None:
     """Known names of the model are all tried there."""
     server = replace(ollama("Phi-4-mini-instruct-Q4_K_M"), provider="openai-compatible")

@@ -182,6 +182,23 @@ def test_a_long_request_is_read_at_its_beginning_and_that_is_told(encoder: Local
         assert "characters" not in fitted(encoder).decide_now(RouteQuestion(short)).why
 
 
+def test_a_choice_by_the_beginning_of_a_long_request_is_noted(encoder: LocalEncoder) -> None:
+    decide = fitted(encoder).decide_now
+    long, short = decide(RouteQuestion("where is my parcel order " * 1_000)), decide(RouteQuestion("where is my order"))
+    assert (long.choice, short.choice, short.notes) == ("orders", "orders", ())
+    assert long.notes == ("semantic chose by a part of the request: the first 469 of 25,000 characters",)
+
+
+def test_a_long_request_whose_end_is_for_another_is_nobodys(encoder: LocalEncoder) -> None:
+    """What is asked for may stand behind a greeting that the encoder's window ends in."""
+    decide = fitted(encoder, confidence=0.5).decide_now
+    one, other = "where is my parcel order " * 20, "the invoice is wrong, refund my money " * 20
+    assert (decide(RouteQuestion(one)).choice, decide(RouteQuestion(other)).choice) == ("orders", "billing")
+    both = decide(RouteQuestion(one + other))
+    assert both.choice is None and "; but its end is for billing: billing, " in both.why
+    assert both.notes == ()
+
+
 def test_it_tells_from_which_confidence_it_decides(encoder: LocalEncoder) -> None:
     assert fitted(encoder, confidence=0.4).thresholds == ("semantic decides from 40% on, as written",)
     cascade = fit_cascade(DESKS, StrategyOptions(encoder=encoder, stages=("rules", "lexical", "semantic")))

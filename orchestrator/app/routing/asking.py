@@ -1,8 +1,9 @@
-"""The models of a manifest, asked what a router would ask them: by the servers that answer now, without a runtime or a queue."""
+"""The models of a manifest, asked what a router would ask them, for words and for vectors: by the servers that answer now, without
+a runtime or a queue."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,9 @@ import anyio
 
 from orchestrator.app.wiring import Plugins
 from orchestrator.core.blueprint import Blueprint
+from orchestrator.core.errors import NoModel
+from orchestrator.deploy.distant import ASKING_SECONDS, ServerEncoder, embed
+from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.plan.binding import Bound, BoundEndpoint, bind_all
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plugins.secrets import reveal
@@ -21,6 +25,8 @@ from orchestrator.ports.strategy import AskModel, ModelQuestion
 SECONDS: Final = 60.0
 """The longest that one call may take: the server may have to load the model for it."""
 IN_THE_CLOUD: Final = "its server is in the cloud, which is not asked for this"
+
+NO_SUCH: Final = "the manifest has no such model"
 
 Models = Mapping[str, AskModel | str]
 """By alias: how it is asked, or why it cannot be."""
@@ -49,23 +55,72 @@ class _Asking:
         return replace(reply, kind="/".join(filter(None, (self.target.provider, reply.kind))))
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The servers that are asked. ``encoders``: by alias, the endpoint that makes vectors, or why there is none."""
+
+    models: Models
+    encoders: Mapping[str, EndpointSpec | str]
+
+    def ask(self, alias: str) -> AskModel:
+        """How a model is asked; where it cannot be, every question says why."""
+        found = self.models.get(alias, NO_SUCH)
+        if not isinstance(found, str):
+            return found
+
+        async def away(question: ModelQuestion) -> ChatReply:
+            del question
+            raise NoModel(found)
+
+        return away
+
+    def encoder(self, alias: str) -> ServerEncoder:
+        """What a router learns with."""
+        found = self.encoders.get(alias, NO_SUCH)
+        return ServerEncoder(alias, (), found) if isinstance(found, str) else ServerEncoder(alias, (found,))
+
+    async def embed(self, alias: str, text: str) -> Sequence[float]:
+        """The vector of a request. Raises ``ModelError`` or ``NoModel``."""
+        found = self.encoders.get(alias, NO_SUCH)
+        if isinstance(found, str):
+            raise NoModel(found)
+        (vector,) = await embed((found,), (text,), ASKING_SECONDS)
+        return vector
+
+
 @asynccontextmanager
-async def asked_models(blueprint: Blueprint, observed: ObservedState, folder: Path) -> AsyncIterator[Models]:
+async def asked_servers(blueprint: Blueprint, observed: ObservedState, folder: Path) -> AsyncIterator[Asked]:
     """Every alias, while the block runs. Keys that are files count from ``folder``. Raises ``DeployError`` for a key that cannot be
     read."""
     plugins = Plugins()
+    found = bind_all(blueprint, observed)
     try:
-        yield {alias: _asking(plugins, bound, folder) for alias, bound in bind_all(blueprint, observed).items()}
+        yield Asked(
+            {alias: _asking(plugins, bound, folder) for alias, bound in found.items()},
+            {alias: _embedding(plugins, bound, folder) for alias, bound in found.items()},
+        )
     finally:
         with anyio.CancelScope(shield=True):
             await plugins.aclose()
 
 
 def _asking(plugins: Plugins, bound: Bound, folder: Path) -> AskModel | str:
+    near = _near(bound)
+    return near if isinstance(near, str) else _Asking(plugins, _target(near, folder))
+
+
+def _embedding(plugins: Plugins, bound: Bound, folder: Path) -> EndpointSpec | str:
+    near = _near(bound)
+    if isinstance(near, str):
+        return near
+    return EndpointSpec(near.id, _target(near, folder), plugins.provider(near.provider))
+
+
+def _near(bound: Bound) -> BoundEndpoint | str:
+    """The first that is not in the cloud, or why there is none."""
     if not bound.endpoints:
         return bound.missing or "no server that answers has it"
-    near = [each for each in bound.endpoints if each.zone != "cloud"]
-    return _Asking(plugins, _target(near[0], folder)) if near else IN_THE_CLOUD
+    return next((each for each in bound.endpoints if each.zone != "cloud"), IN_THE_CLOUD)
 
 
 def _target(endpoint: BoundEndpoint, folder: Path) -> Target:

@@ -1,14 +1,20 @@
-"""Try the routers of a manifest: on their own examples, each left out, and on labelled cases. Without a runtime or a model."""
+"""Try the routers of a manifest: on their own examples, each left out, and on labelled cases. Without a runtime, and without a
+model unless servers are given that are asked."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import anyio
+import anyio.to_thread
 
 from orchestrator.app import catalog
 from orchestrator.app.routing.cases import Case
+from orchestrator.app.routing.evidence import evidence_of
 from orchestrator.app.routing.figures import Figures, Tried
 from orchestrator.core.address import Address
 from orchestrator.core.blueprint import Blueprint, ModelSpec, RouterSpec
@@ -35,6 +41,9 @@ from orchestrator.ports.strategy import (
     without_barred,
 )
 
+if TYPE_CHECKING:
+    from orchestrator.app.routing.asking import Asked
+
 NOT_ASKED: Final = "no model is asked here"
 NO_SERVER: Final = "no server is asked here"
 MOST_OVERLAPS: Final = 500
@@ -45,23 +54,39 @@ NO_LABELS: Final[Labels] = {}
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A router that has learned; ``refined`` is what labelled decisions of it say, ``guards`` what its strict routes ask for."""
+    """A router that has learned; ``refined`` is what labelled decisions of it say, ``guards`` what its strict routes ask for, and
+    ``asked`` are the servers that it asks (``None``: none)."""
 
     spec: RouterSpec
     candidates: tuple[Candidate, ...]
     strategy: Strategy
     refined: Refinements = field(default_factory=dict)
     guards: Guards = field(default_factory=dict)
+    asked: Asked | None = None
 
     def question(self, text: str, complexity: str = "") -> RouteQuestion:
-        """A request to it. Where it has a model its other stages are as strict as they are with one, and it is not asked."""
-        ask = _not_asked if self.spec["models"] else None
+        """A request to it. Where it has a model its other stages are as strict as they are with one, though it is not asked."""
         barred = barred_by(self.guards, text, complexity)
-        return RouteQuestion(text, complexity=complexity, ask=ask, refined=self.refined, barred=barred)
+        found = RouteQuestion(text, complexity=complexity, refined=self.refined, barred=barred)
+        models = self.spec["models"]
+        if self.asked is None:
+            return replace(found, ask=_not_asked if models else None)
+        ask = self.asked.ask(models[0]) if models else None
+        return replace(found, ask=ask, embed=partial(self.asked.embed, self.spec["encoder"]))
 
     async def decide(self, question: RouteQuestion) -> Decision:
         """As in a run: by no strict way whose condition does not hold."""
         return without_barred(await self.strategy.decide(question), question.barred)
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What routers learn and decide with: ``encoder`` opens those that they name, ``labels`` are what was fitted on labels where
+    the deployment serves, ``asked`` are the servers that are asked (``None``: none)."""
+
+    encoder: OpenEncoder
+    labels: Labels = field(default_factory=dict)
+    asked: Asked | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +134,31 @@ class Examined:
 
 
 async def examine(
-    blueprint: Blueprint, cases: Sequence[Case], encoder: OpenEncoder, router: str = "", labels: Labels = NO_LABELS
+    blueprint: Blueprint,
+    cases: Sequence[Case],
+    means: Means,
+    router: str = "",
 ) -> list[Examined]:
     """Every router, or the one that is named. Cases are tried at that one, else at the router that requests enter at.
-    ``encoder`` opens those that routers name, ``labels`` are what was fitted on labels where the deployment serves.
 
     Raises ``UsageError`` where there is no such router, or a case wants an agent that there is not.
     """
-    fitted = {spec["name"]: fit_router(spec, blueprint, encoder, labels) for spec in routers_of(blueprint)}
-    asked = router or entry_of(blueprint, fitted)
-    if asked not in fitted:
+    learned = [
+        partial(fit_router, spec, blueprint, means.encoder, means.labels, means.asked) for spec in routers_of(blueprint)
+    ]
+    fits = [await anyio.to_thread.run_sync(fit) for fit in learned]  # who learns with a server's encoder waits for it
+    fitted = {one.spec["name"]: one for one in fits}
+    first = router or entry_of(blueprint, fitted)
+    if first not in fitted:
         raise UsageError(
-            f'no router is called "{asked}"', cure=did_you_mean(asked, fitted) or f"there are: {', '.join(fitted)}"
+            f'no router is called "{first}"', cure=did_you_mean(first, fitted) or f"there are: {', '.join(fitted)}"
         )
     check_wanted(cases, fitted)
     found = []
     for name, one in fitted.items():
         if router in ("", name):
-            tried = tuple([await _try(case, asked, fitted) for case in cases]) if name == asked else ()
-            known = _known(cases, fitted.values()) if name == asked else []
+            tried = tuple([await _try(case, first, fitted) for case in cases]) if name == first else ()
+            known = evidence_of(cases, one.candidates).cautions() if name == first else []
             found.append(_examined(one, Figures(tried) if tried else None, known))
     return found
 
@@ -140,16 +171,22 @@ def routers_of(blueprint: Blueprint) -> list[RouterSpec]:
     return routers
 
 
-def fit_router(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder, labels: Labels = NO_LABELS) -> Fitted:
-    """Let it learn, as ``apply`` does."""
+def fit_router(
+    spec: RouterSpec,
+    blueprint: Blueprint,
+    encoder: OpenEncoder,
+    labels: Labels = NO_LABELS,
+    asked: Asked | None = None,
+) -> Fitted:
+    """Let it learn, as ``apply`` does; where servers are ``asked`` from a thread of the event loop."""
     elements = [*blueprint.of_kind("agent"), *blueprint.of_kind("router")]
     targets = {each.spec["name"]: cast(Any, each.spec) for each in elements}
     models = {each.spec["alias"]: cast(ModelSpec, each.spec) for each in blueprint.of_kind("model")}
     candidates = candidates_of(spec, targets)
-    options = options_of(spec, opener_of(spec, blueprint, encoder))
+    options = options_of(spec, opener_of(spec, blueprint, encoder, asked))
     refined = refinements_of(labels, spec["name"], version_of(spec, targets, models))
     strategy = catalog.load("strategy", spec["strategy"])(candidates, options)
-    return Fitted(spec, candidates, strategy, refined, guards_of(spec))
+    return Fitted(spec, candidates, strategy, refined, guards_of(spec), asked)
 
 
 def labels_of(name: str, state: Path) -> Labels:
@@ -162,9 +199,11 @@ def labels_of(name: str, state: Path) -> Labels:
     return fitted_at(database).get(name, NO_LABELS)
 
 
-def opener_of(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder) -> OpenEncoder:
-    """What opens the router's encoder where no server is asked."""
-    return _absent if Address.of("model", spec["encoder"]) in blueprint.elements else encoder
+def opener_of(spec: RouterSpec, blueprint: Blueprint, encoder: OpenEncoder, asked: Asked | None = None) -> OpenEncoder:
+    """What opens the router's encoder: one on a server only where servers are ``asked``."""
+    if Address.of("model", spec["encoder"]) not in blueprint.elements:
+        return encoder
+    return _absent if asked is None else asked.encoder
 
 
 def _absent(name: str) -> ServerEncoder:
@@ -198,15 +237,6 @@ async def _try(case: Case, router: str, fitted: dict[str, Fitted]) -> Tried:
         first = first_of(inner)
         last = inner if last.choice is not None else last  # who was not chosen is not asked
     return Tried(case.id, case.text, case.wanted, last, first)
-
-
-def _known(cases: Sequence[Case], fitted: Collection[Fitted]) -> list[str]:
-    """That some cases are no requests which a router has never seen, where they are not."""
-    seen = {" ".join(words_of(text)) for one in fitted for _, text in _examples(one.candidates)}
-    count = sum(" ".join(words_of(case.text)) in seen for case in cases)
-    if not count:
-        return []
-    return [f"{count} of {len(cases)} cases are in the words of an example, which is known already: these say little"]
 
 
 def _examined(one: Fitted, cases: Figures | None, known: Sequence[str]) -> Examined:

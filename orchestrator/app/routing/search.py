@@ -97,17 +97,22 @@ def needed(target: float) -> int:
     return max(LEAST_HALF, math.ceil(1 / (1 - target) - 1e-9))
 
 
-def halves(wanted: Wanted, seed: int) -> tuple[list[int], list[int]]:
-    """The requests in two, each with as many for everybody: to propose from, and to measure on."""
+def halves(wanted: Wanted, seed: int, texts: Sequence[str] = ()) -> tuple[list[int], list[int]]:
+    """The requests in two, each with as many for everybody: to propose from, and to measure on. Those of one of ``texts`` are in
+    the same half."""
     chance = random.Random(seed)  # noqa: S311 - a fair split that can be had again
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for at, names in enumerate(wanted):
-        groups.setdefault(names, []).append(at)
-    mixed: list[int] = []
+    together: dict[str, list[int]] = {}
+    for at in range(len(wanted)):
+        together.setdefault(texts[at] if texts else str(at), []).append(at)
+    groups: dict[tuple[str, ...], list[list[int]]] = {}
+    for rows in together.values():
+        groups.setdefault(wanted[rows[0]], []).append(rows)
+    mixed: list[list[int]] = []
     for names in sorted(groups):
         chance.shuffle(groups[names])
         mixed += groups[names]
-    return sorted(mixed[::2]), sorted(mixed[1::2])
+    one, other = mixed[::2], mixed[1::2]
+    return sorted(at for rows in one for at in rows), sorted(at for rows in other for at in rows)
 
 
 def settings(now: Setting, stages: Stages, *, may_move: bool) -> list[Setting]:
@@ -150,13 +155,6 @@ def decided(setting: Setting, stages: Stages, at: int) -> tuple[str | None, int,
         if outcome.confidence >= _threshold(setting, stages, number):
             return outcome.choice, calls, seconds
     return None, calls, seconds
-
-
-def leaving(now: Setting, possible: Sequence[Setting], stages: Stages, rows: Sequence[int]) -> list[Setting]:
-    """Those in which a model is asked about everything that it is asked about now. Where nobody asks it here, what it decides
-    counts for nothing, so that whatever decides in its place would look better, and may be worse."""
-    asked = [at for at in rows if decided(now, stages, at)[1]]
-    return [each for each in possible if all(decided(each, stages, at)[1] for at in asked)]
 
 
 def _threshold(setting: Setting, stages: Stages, number: int) -> float:

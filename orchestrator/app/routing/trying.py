@@ -67,14 +67,16 @@ def _thresholds(strategy: Any, refined: Refined | None) -> tuple[float, float]:
 async def measure(one: Fitted, cases: Sequence[Case], clock: Clock, ask: AskModel | None = None) -> Measured:
     """What the router decides. Its model is asked by ``ask``; without it, it leaves all open that it would ask about."""
     counted = _Counted(ask)
-    tried = []
+    tried, unheard = [], []
     questions = [one.question(case.text, case.complexity) for case in cases]
     for case, question in zip(cases, questions, strict=True):
         asking = question if question.ask is None else replace(question, ask=counted)
+        before = counted.unheard
         decision = await one.decide(asking)
+        unheard.append(counted.unheard > before)
         tried.append(Tried(case.id, case.text, case.wanted, decision, first_of(decision)))
     seconds = await _seconds(one.strategy, questions, clock)
-    return Measured(Figures(tuple(tried)), counted.calls, seconds, counted.failed)
+    return Measured(Figures(tuple(tried)), counted.calls, seconds, counted.failed, tuple(unheard))
 
 
 @dataclass(slots=True)
@@ -84,15 +86,18 @@ class _Counted:
     ask: AskModel | None
     calls: int = 0
     failed: int = 0
+    unheard: int = 0
 
     async def __call__(self, question: ModelQuestion) -> ChatReply:
         self.calls += 1
         if self.ask is None:
+            self.unheard += 1
             raise NoModel(NOT_ASKED)
         try:
             return await self.ask(question)
         except (ModelError, NoModel):
             self.failed += 1
+            self.unheard += 1
             raise
 
 

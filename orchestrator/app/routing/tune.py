@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from orchestrator.app.routing.cases import Case
 from orchestrator.app.routing.comparison import Comparison, Measured, compare
+from orchestrator.app.routing.evidence import evidence_of, texts_of
 from orchestrator.app.routing.examine import Fitted, Labels, check_wanted, entry_of, fit_router, opener_of, routers_of
 from orchestrator.app.routing.search import (
     LEARNED,
@@ -21,7 +22,6 @@ from orchestrator.app.routing.search import (
     choose,
     curve,
     halves,
-    leaving,
     needed,
     proposals,
     settings,
@@ -33,7 +33,6 @@ from orchestrator.core.blueprint import Blueprint, RouterSpec
 from orchestrator.core.errors import UsageError
 from orchestrator.core.names import did_you_mean
 from orchestrator.deploy.make import options_of
-from orchestrator.plugins.strategies.text import words_of
 from orchestrator.ports.encoder import DistantEncoder, OpenEncoder
 from orchestrator.ports.strategy import AskModel, StrategyOptions
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
 
 NONE_REACHES: Final = "no threshold and no order of stages reaches the target"
 IS_BEST: Final = "the present one is the best that was found"
-LEFT_TO_IT: Final = (
-    "what its model is asked about now stays with it: how well it decides that, nobody knows without --ask"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +89,24 @@ class Tuned:
     curves: Mapping[tuple[str, ...], Sequence[tuple[float, Tally]]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """What a search found (``None``: nothing but what is there), what it does, and how many bolder ones missed the target."""
+
+    setting: Setting | None
+    measured: Measured | None
+    comparison: Comparison
+    bolder: int = 0
+
+    def told(self) -> list[str]:
+        """What to say of the bolder ones."""
+        if not self.bolder:
+            return []
+        several = f"{self.bolder} bolder settings of the search miss"
+        some = "a bolder setting of the search misses" if self.bolder == 1 else several
+        return [f"{some} the target on the requests that it is measured on"]
+
+
 async def tune(bench: Bench, cases: Sequence[Case], wish: Wish) -> tuple[list[Tuned], list[str]]:
     """Every router, or the one that is named, and what was left out with why.
 
@@ -108,13 +122,14 @@ async def tune(bench: Bench, cases: Sequence[Case], wish: Wish) -> tuple[list[Tu
     for name, one in fitted.items():
         if wish.router not in ("", name):
             continue
-        own, repeated = each_once(cases_of(one, cases, fitted, whole=name == first))
-        fault = _too_few(own, wish.target) or _nothing_to_tune(one.spec)
+        evidence = evidence_of(cases_of(one, cases, fitted, whole=name == first), one.candidates)
+        said = evidence.left_out()
+        fault = _too_few(evidence.cases, wish.target) or _nothing_to_tune(one.spec)
         if fault:
-            left.append(f"router {name}: {fault}")
+            left.append("; ".join([f"router {name}: {fault}", *said]))
         else:
-            tuned = await _tuned(one, own, bench, wish)
-            found.append(replace(tuned, notes=(*_why_fewer(repeated), *tuned.notes)))
+            tuned = await _tuned(one, evidence.cases, bench, wish)
+            found.append(replace(tuned, notes=(*said, *tuned.notes)))
     if not found:
         raise UsageError("; ".join(left), cure="collect more labelled requests, or name another target or router")
     return found, left
@@ -131,21 +146,6 @@ def cases_of(one: Fitted, cases: Sequence[Case], fitted: Mapping[str, Fitted], *
         for case in cases
     ]
     return [new for new, case in zip(own, cases, strict=True) if new.wanted or (whole and not case.wanted)]
-
-
-def each_once(cases: Sequence[Case]) -> tuple[list[Case], int]:
-    """Those that no earlier one says in the same words, and how many do: a request that proposes and measures would measure what it
-    proposed, and one that counts many times is no surer than once."""
-    found: dict[tuple[str, str], Case] = {}
-    for case in cases:
-        found.setdefault((" ".join(words_of(case.text)) or case.text, case.complexity), case)
-    return list(found.values()), len(cases) - len(found)
-
-
-def _why_fewer(repeated: int) -> list[str]:
-    if not repeated:
-        return []
-    return [f"left out, as they are in the words of an earlier request: {repeated}"]
 
 
 def _behind(name: str, fitted: Mapping[str, Fitted], above: frozenset[str]) -> frozenset[str]:
@@ -196,41 +196,49 @@ async def _tuned(one: Fitted, cases: Sequence[Case], bench: Bench, wish: Wish) -
         notes.append("no case is for nobody: requests that nobody should get may be decided more often")
     stages = await stages_of(one, pool, options, cases, bench.clock)
     wanted = [case.wanted for case in cases]
-    proposing, measuring = halves(wanted, wish.seed)
+    proposing, measuring = halves(wanted, wish.seed, texts_of(cases))
+    tried = {each: tally(each, stages, wanted, proposing) for each in settings(now, stages, may_move=True)}
     ask = bench.ask(one.spec)
-    possible = settings(now, stages, may_move=True)
-    if ask is None and any(stages[name].asks for name in now.stages):
-        possible = leaving(now, possible, stages, range(len(cases)))
-        notes.append(LEFT_TO_IT)
-    tried = {each: tally(each, stages, wanted, proposing) for each in possible}
-    bolder, proposed = _proposed(
-        now, tried, wish.target, lambda each: tally(each, stages, wanted, measuring).keeps(wish.target)
-    )
-    if bolder:
-        some = (
-            "a bolder setting of the search misses" if bolder == 1 else f"{bolder} bolder settings of the search miss"
-        )
-        notes.append(f"{some} the target on the requests that it is measured on")
     held = [cases[at] for at in measuring]
     measured = await measure(one, held, bench.clock, ask)
-    then, comparison = None, Comparison(False, NONE_REACHES if proposed is None else IS_BEST)
-    if proposed is not None and proposed != now:
+    best = _Best(None, None, Comparison(False, NONE_REACHES))
+    for some in _searches(now, tried, asks=any(stage.asks for stage in stages.values()), asked=ask is not None):
+        bolder, proposed = _proposed(
+            now, some, wish.target, lambda each: tally(each, stages, wanted, measuring).keeps(wish.target)
+        )
+        if proposed in (None, now):
+            best = best if proposed is None or best.setting else _Best(None, None, Comparison(False, IS_BEST))
+            continue
         then = await measure(bench.fit(spec_with(one.spec, proposed)), held, bench.clock, ask)
-        comparison = compare(measured, then, wish.target, missed=tried[now].right < wish.target * tried[now].kept)
+        missed = tried[now].right < wish.target * tried[now].kept
+        best = _Best(proposed, then, compare(measured, then, wish.target, missed=missed), bolder)
+        if best.comparison.better:
+            break
     found = Tuned(
         router=one.spec["name"],
         now=now,
         now_measured=measured,
-        proposed=proposed if then is not None else None,
-        proposed_measured=then,
-        comparison=comparison,
+        proposed=best.setting,
+        proposed_measured=best.measured,
+        comparison=best.comparison,
         from_=len(proposing),
-        notes=tuple(notes),
-        curves=_curves(now, proposed if then is not None else None, stages, wanted, measuring),
+        notes=(*notes, *best.told()),
+        curves=_curves(now, best.setting, stages, wanted, measuring),
     )
     if ask is None:
         return replace(found, notes=(*found.notes, *_why_not_asked(one.spec, bench)))
     return await _with_smaller(found, one.spec, bench, ([cases[at] for at in proposing], held))
+
+
+def _searches(
+    now: Setting, tried: Mapping[Setting, Tally], *, asks: bool, asked: bool
+) -> list[Mapping[Setting, Tally]]:
+    """What is searched, in turn until something better is found. What reaches a model counts as not decided, so that the boldest
+    takes from it what it would decide rightly: without asking it, only what decides no more wrongly is looked at."""
+    careful = {setting: of for setting, of in tried.items() if of.wrong <= tried[now].wrong}
+    if not asks:
+        return [tried]
+    return [tried, careful] if asked else [careful]
 
 
 def _proposed(
@@ -248,7 +256,7 @@ def _why_not_asked(spec: RouterSpec, bench: Bench) -> list[str]:
     if not spec["models"]:
         return []
     if bench.models is None:
-        return ["no model was asked: what a smaller one would do was not tried (--ask)"]
+        return [f"no model was asked: what {spec['models'][0]} decides, or a smaller one, was not tried (--ask)"]
     return [f"{spec['models'][0]} was not asked, and no smaller one tried: {bench.models.get(spec['models'][0])}"]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orchestrator.cli.inputs import compiled, manifest_arguments
@@ -11,11 +12,14 @@ from orchestrator.cli.view.terminal import Terminal
 from orchestrator.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from orchestrator.app.compile import Compilation
+    from orchestrator.app.routing.cases import Case
     from orchestrator.app.routing.examine import Examined
 
 EXAMPLES: Final = """
 orchestrator routes test kiosk.yaml
 orchestrator routes test kiosk.yaml --cases requests.jsonl --fail-under 90%
+orchestrator routes test kiosk.yaml --cases requests.jsonl --ask
 orchestrator routes test kiosk.yaml --router front --json
 """
 TOO_FEW_RIGHT: Final = 1
@@ -38,25 +42,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="exit 1 where fewer first choices, or fewer decisions, are right, like 0.9",
     )
+    test.add_argument(
+        "--ask", action="store_true", help="ask the servers that answer, for the router's model and for its encoder"
+    )
     test.add_argument("--json", action="store_true", help="as JSON")
 
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Measure and print; 1 where ``--fail-under`` is missed."""
-    import anyio
-
-    from orchestrator.app.encoders import Encoders
     from orchestrator.app.routing.cases import read_cases
-    from orchestrator.app.routing.examine import examine, labels_of
     from orchestrator.cli.view.routes import as_json, shown
-    from orchestrator.plugins.hosts.local import LocalHost
 
     least = _share(options.fail_under)
     cases = read_cases(options.cases) if options.cases else ()
-    blueprint = compiled(options, terminal).blueprint
-    state = LocalHost().folders(make=False).state
-    labels = labels_of(blueprint.name, state)
-    found = anyio.run(partial(examine, blueprint, cases, Encoders(state), options.router, labels))
+    found = _examined(compiled(options, terminal), cases, options.router, terminal, ask=options.ask)
     terminal.say(as_json(found) if options.json else shown(found, terminal))
     if least is None:
         return 0
@@ -64,6 +63,32 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     for line in missed:
         terminal.tell(f"--fail-under: {line}")
     return TOO_FEW_RIGHT if missed else 0
+
+
+def _examined(
+    compilation: Compilation, cases: Sequence[Case], router: str, terminal: Terminal, *, ask: bool
+) -> list[Examined]:
+    import anyio
+
+    from orchestrator.app.encoders import Encoders
+    from orchestrator.app.routing.examine import Means, examine, labels_of
+    from orchestrator.plugins.hosts.local import LocalHost
+
+    blueprint = compilation.blueprint
+    state = LocalHost().folders(make=False).state
+    means = Means(Encoders(state), labels_of(blueprint.name, state))
+    if not ask:
+        return anyio.run(examine, blueprint, cases, means, router)
+    from orchestrator.app.routing.asking import asked_servers
+    from orchestrator.cli.reach import observed
+
+    there = observed(blueprint, terminal)
+
+    async def asking() -> list[Examined]:
+        async with asked_servers(blueprint, there, compilation.loaded.folder) as asked:
+            return await examine(blueprint, cases, replace(means, asked=asked), router)
+
+    return anyio.run(asking)
 
 
 def _share(written: str | None) -> float | None:

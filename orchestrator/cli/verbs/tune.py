@@ -101,14 +101,14 @@ def _tuned(
     bench = Bench(blueprint, Encoders(state), time.thread_time, labels=labels_of(blueprint.name, state))
     if not ask:
         return anyio.run(partial(tune, bench, cases, wish))
-    from orchestrator.app.routing.asking import asked_models
+    from orchestrator.app.routing.asking import asked_servers
     from orchestrator.cli.reach import observed
 
     there = observed(blueprint, terminal)
 
     async def asking() -> tuple[list[Tuned], list[str]]:
-        async with asked_models(blueprint, there, compilation.loaded.folder) as models:
-            return await tune(replace(bench, models=models), cases, wish)
+        async with asked_servers(blueprint, there, compilation.loaded.folder) as asked:
+            return await tune(replace(bench, models=asked.models), cases, wish)
 
     return anyio.run(asking)
 

@@ -22,6 +22,12 @@ _ROWS: Final = (
     ("decided, of what somebody answers", "decided"),
     ("out of scope, left to nobody", "refused"),
 )
+_UNHEARD: Final = (
+    ("right of what is decided without a model", "decided_right"),
+    ("decided without one, of what somebody answers", "decided"),
+    ("out of scope, left to nobody or to a model", "refused"),
+)
+"""The same where a model was not asked that would have been."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,18 @@ def _table(one: Tuned) -> list[tuple[str, ...]]:
     measured = [one.now_measured, *([one.proposed_measured] if one.proposed_measured else [])]
     heads = ["now", named(one)][: len(measured)]
     rows: list[tuple[str, ...]] = [("", *heads)]
-    for what, name in _ROWS:
+    unheard = any(any(each.unheard) and not each.failed for each in measured)
+    for what, name in _UNHEARD if unheard else _ROWS:
         shares = [getattr(each.figures, name) for each in measured]
         if any(share.of for share in shares):
             rows.append((what, *(_share(share) for share in shares)))
     if any(each.calls for each in measured):
-        rows.append(("asked of a model", *(_share(Share(each.calls, each.of)) for each in measured)))
+        rows.append(
+            (
+                "left to a model, not asked here" if unheard else "asked of a model",
+                *(_share(Share(each.calls, each.of)) for each in measured),
+            )
+        )
     if any(each.failed for each in measured):
         rows.append(("calls that failed", *(_share(Share(each.failed, each.calls)) for each in measured)))
     rows.append(("computing time of one", *(f"{each.seconds * 1000:.2f} ms" for each in measured)))
@@ -152,6 +164,7 @@ def _measured(measured: Measured) -> dict[str, Any]:
         "requests": measured.of,
         "model_calls": measured.calls,
         "failed_calls": measured.failed,
+        "unheard": sum(measured.unheard),
         "seconds": measured.seconds,
     }
 

@@ -56,6 +56,7 @@ def _encoders(draft: Draft) -> set[str]:
     """Models of which nothing is said but that a router has them as its encoder: to answer, nobody would want them."""
     found = {agent.encoder for agent in draft.agents.values() if agent.encoder is not None}
     answering = {alias for agent in draft.agents.values() for alias in (*aliases(agent), *_judges(agent))}
+    answering.update(alias for model in draft.models.values() for alias in model.fallback)
     return {
         alias
         for alias in found - answering

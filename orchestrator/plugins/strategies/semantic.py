@@ -155,7 +155,20 @@ class Semantic(Weighing, Instant):
         plain = self._plainly(text)
         if plain is not None:
             return plain
-        return self._judged(text, self._encoder.encode(text), question, self._encoder.read_of(text))
+        read = self._encoder.read_of(text)
+        found = self._judged(text, self._encoder.encode(text), question, read)
+        return found if read == len(text) or found.choice is None else self._beside_its_end(found, text, question, read)
+
+    def _beside_its_end(self, found: Decision, text: str, question: RouteQuestion, read: int) -> Decision:
+        """The same with a note that it goes by the first ``read`` characters; nobody where the end is surely for another: what is
+        asked for may stand there, behind a greeting or a story."""
+        end = text[read:][-read:]
+        if words_of(end):
+            other = self._judged(end, self._encoder.encode(end), question, len(question.text))
+            if other.choice not in (None, found.choice):
+                return replace(found, choice=None, why=f"{found.why}; but its end is for {other.choice}: {other.why}")
+        part = f"the first {read:,} of {len(question.text):,} characters"
+        return replace(found, notes=(*found.notes, f"{NAME} chose by a part of the request: {part}"))
 
 
 class DistantSemantic(Weighing):
