@@ -36,12 +36,15 @@ class Begun:
 @dataclass(frozen=True, slots=True, eq=False)
 class Rotation:
     """An apply of which nothing is recorded yet: processes that it ``waits`` for are to take over from others, which serve
-    until then. Where one of them cannot be had, nothing has changed."""
+    until then. Where one of them cannot be had, nothing has changed. ``ends``: some were ended for it, as both cannot be there, and
+    are started again where it comes to nothing; ``first`` are those of them that had to be gone before."""
 
     wanted: Wanted
     plan: Plan
     began: float
     waits: frozenset[str]
+    ends: bool = False
+    first: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -50,8 +53,8 @@ class Rotation:
 
 
 def server_steps(plan: Plan) -> list[Step]:
-    """The steps of a plan that start a server."""
-    return [step for step in plan.steps if isinstance(step.operation, op.StartServer)]
+    """The steps of a plan that start a server, or end one before that."""
+    return [step for step in plan.steps if isinstance(step.operation, op.StartServer | op.EndServer)]
 
 
 def begun_before(name: str) -> dict[str, Any]:

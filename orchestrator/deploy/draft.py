@@ -19,7 +19,7 @@ from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.make import endpoints_of, make_agent, make_router, version_of
 from orchestrator.deploy.plane import Workshop
 from orchestrator.deploy.residence import Residence
-from orchestrator.deploy.resources import limits_of, process_of, residence_of, with_resources
+from orchestrator.deploy.resources import crew_of, limits_of, process_of, residence_of, with_resources
 from orchestrator.deploy.servers import Servers
 from orchestrator.plan.binding import Bound, BoundEndpoint
 from orchestrator.plan.residence import never_rests
@@ -68,7 +68,9 @@ class Draft:
         """Use these endpoints for a model, or know why there are none."""
         for endpoint in bound.endpoints:
             spec = self._spec(endpoint, started=self._starts(bound.alias))
-            self._endpoints[endpoint.id] = replace(spec, process=self._process(bound, endpoint))
+            self._endpoints[endpoint.id] = replace(
+                spec, process=self._process(bound, endpoint), crew=crew_of(endpoint.process, self.servers)
+            )
         missing = "; ".join(filter(None, [bound.missing, bound.cure]))
         self._bindings[bound.alias] = Binding(
             bound.alias,

@@ -14,7 +14,8 @@ class EndpointSpec:
     """A live address that serves one model. ``slots`` is how many calls it takes at once, ``battery_slots`` how many while the
     device runs on its battery (``None``: as many); ``context`` is in tokens, ``bounded`` where the manifest gives it, and not the
     server. ``residence`` is there where its model may have to be loaded first, and the scheduler decides when. ``started``: its
-    server is one that we start, and start again; ``process`` is what that would be as a residence, where it may rest."""
+    server is one that we start, and start again; ``process`` is what that would be as a residence, where it may rest. ``crew``: the
+    same text at processes of one server that run with the same options: what waits for one may go to any."""
 
     id: str
     target: Target
@@ -27,6 +28,7 @@ class EndpointSpec:
     started: bool = False
     process: Residence | None = None
     bounded: bool = False
+    crew: str = ""
 
     @property
     def can_rest(self) -> bool:

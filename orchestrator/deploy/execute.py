@@ -91,6 +91,7 @@ async def _follows(rollout: Rollout, operation: op.Operation) -> None:
 
 _HANDLERS: Final[Mapping[type[op.Operation], Handler]] = {
     op.StopServer: _follows,
+    op.EndServer: _follows,
     op.BindModel: _bind,
     op.RebindModel: _bind,
     op.ServeWithoutModel: _bind,

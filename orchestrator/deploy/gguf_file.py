@@ -1,4 +1,4 @@
-"""Which build a GGUF file is, by what it says of itself: for a file whose name does not tell."""
+"""What a GGUF file says of itself: which build it is, where its name does not tell; and whether it is all there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from orchestrator.core.gguf_builds import FILE_TYPE, build_of_number
+from orchestrator.core.quantity import format_size
 
 _MAGIC: Final = b"GGUF"
 _SIZES: Final = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -50,6 +51,72 @@ def _read(path: str, _size: int, _time: int) -> str:
                 return build_of_number(_number(file))
             _pass_over(file, kind)
     return ""
+
+
+_TYPES: Final = {
+    0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 10: (256, 84), 11: (256, 110),
+    12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66), 17: (256, 74), 18: (256, 98),
+    19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136), 24: (1, 1), 25: (1, 2), 26: (1, 4),
+    27: (1, 8), 28: (1, 8), 29: (256, 56), 30: (1, 2), 34: (256, 54), 35: (256, 66), 39: (32, 17),
+}  # fmt: skip
+"""Weights of a block and its bytes, by the type of a tensor (``ggml.h``)."""
+_ALIGNMENT: Final = b"general.alignment"
+_MOST_TENSORS: Final = 100_000
+_MOST_SIDES: Final = 8
+
+
+def fault_of_file(path: str) -> str:
+    """Why no server can load it, without its name; empty where nothing is known to be wrong. No weight is read."""
+    try:
+        found = Path(path).stat()
+        return _fault(path, found.st_size, found.st_mtime_ns)
+    except (OSError, ValueError):
+        return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _fault(path: str, size: int, _time: int) -> str:
+    with Path(path).open("rb") as file:
+        if file.read(4) != _MAGIC:
+            return "is no GGUF file"
+        try:
+            whole = _whole(file)
+        except struct.error:  # it ends before what it tells of its tensors does
+            return f"is cut: only {format_size(size)} of it are there"
+    return f"is cut: {format_size(size)} of {format_size(whole)} are there" if size < whole else ""
+
+
+def _whole(file: BinaryIO) -> int:
+    """The bytes that its tensors need, as far as their types are known; 0 where it is of a version that is not."""
+    if _number(file) not in (2, 3):
+        return 0
+    tensors, keys = _length(file), _length(file)
+    if keys > _MOST_KEYS or tensors > _MOST_TENSORS:
+        return 0
+    alignment = 32
+    for _ in range(keys):
+        key, kind = _text(file), _number(file)
+        if key == _ALIGNMENT and kind == _NUMBER:
+            alignment = max(1, _number(file))
+        else:
+            _pass_over(file, kind)
+    ends = [_tensor_end(file) for _ in range(tensors)]
+    begin = -(-file.tell() // alignment) * alignment
+    return begin + max(ends) if ends else 0
+
+
+def _tensor_end(file: BinaryIO) -> int:
+    """Where it ends, from the begin of all."""
+    _text(file)
+    sides = _number(file)
+    if sides > _MOST_SIDES:
+        raise _Broken
+    weights = 1
+    for _ in range(sides):
+        weights *= _length(file)
+    kind, offset = _number(file), _length(file)
+    block, size = _TYPES.get(kind, (1, 0))
+    return offset + weights // block * size
 
 
 def _number(file: BinaryIO) -> int:

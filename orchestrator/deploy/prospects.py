@@ -14,7 +14,7 @@ from orchestrator.core.blueprint import Blueprint, ServerSpec
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import NotInstalled, OrchestratorError, PlanError
 from orchestrator.deploy.free_port import answers, holder_of, named
-from orchestrator.deploy.gguf_file import build_of_file
+from orchestrator.deploy.gguf_file import build_of_file, fault_of_file
 from orchestrator.deploy.server_records import ServerWant, file_name
 from orchestrator.manifest.catalogue.reader import find_model, model_rows
 from orchestrator.plan.builds import build_of, is_build, stem_of, stems_of
@@ -234,6 +234,7 @@ def _looked(want: ServerWant, launch: LaunchOf, program: str, stamps: Mapping[st
         "notes": (*made.notes, *([note] if note else [])),
         "port": order.port,
         "taken": _taken(order),
+        "broken": _broken(want),
     }
     prospect = Prospect(**{**asdict(told), **found})
     return Looked(want, Startable(prospect, build, weights, made.aside))
@@ -248,6 +249,14 @@ def _build_of(want: ServerWant) -> str:
     told = str(order.options.get("quantization") or "")
     named = told if is_build(told) else build_of(_PART.sub("", order.model.removesuffix(".gguf"))).quantization
     return named or (build_of_file(order.model) if want.kind == "llama-cpp" and order.is_local else "")
+
+
+def _broken(want: ServerWant) -> str:
+    """What is the matter with a file of its model, with which no server can start."""
+    if want.kind != "llama-cpp" or not want.order.is_local:
+        return ""
+    faults = ((file.name, fault_of_file(str(file))) for file in sorted(_files(Path(want.order.model))))
+    return next((f"{name} {fault}" for name, fault in faults if fault), "")
 
 
 def _taken(order: LaunchOrder) -> str:

@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from math import inf
-from typing import Final
 
 import anyio
 import anyio.to_thread
@@ -31,9 +30,10 @@ from orchestrator.deploy.observe import Observer, loaded_of, processes_of
 from orchestrator.deploy.plane import RequestPlane, Workshop
 from orchestrator.deploy.refusals import refuse_other, refuse_overtaken
 from orchestrator.deploy.rollout import Rollout
+from orchestrator.deploy.seen_through import see_through
 from orchestrator.deploy.starting import Starting
 from orchestrator.deploy.telling import Listen, Tell, Telling
-from orchestrator.deploy.trouble import Rules, Trouble, after
+from orchestrator.deploy.trouble import MOST_ROUNDS, NOT_SETTLED, Rules, Trouble, after
 from orchestrator.deploy.waits import Doings
 from orchestrator.deploy.wanted import Applied, Wanted, refuse_mesh
 from orchestrator.plan.binding import bind_all
@@ -47,9 +47,6 @@ from orchestrator.plan.wanted import wanted_parts
 declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
 declare("server.rotating", "server.rotated")
 
-MOST_ROUNDS: Final = 3
-"""Plans that one apply may need; more means that something changes as fast as it is mended."""
-NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 _RULES = Rules()
 
 
@@ -119,7 +116,7 @@ class Reconciler:
         if begun.waits:
             tell = self._teller(begun.desired, self._telling.heard_by(listen), begun.rotated)
             try:
-                await self.starting.see_through(begun.plan, begun.waits, tell)
+                await see_through(self.starting.servers, begun.plan, begun.waits, tell)
                 await self._inbox.ask(partial(self._finish, begun, listen))
             except BaseException:  # who applies went away too; it is raised again
                 self._let_go(begun)
@@ -145,7 +142,7 @@ class Reconciler:
             return
         self.starting.leave(begun)
         if not self._ended.is_set():
-            self.table.tasks.start_soon(self._end_servers)
+            self.table.tasks.start_soon(partial(self._end_servers, back=begun.ends))
 
     async def down(self, name: str, patience: float, listen: Listen) -> int:
         """Take a deployment down for good; gives how many requests did not finish within ``patience`` seconds."""
@@ -204,9 +201,10 @@ class Reconciler:
             with suppress(OrchestratorError):  # what was seen last holds until the next look
                 await self._look([each.blueprint for each in self.desired.all()])
         for each in self.desired.all():
-            trouble = self.trouble.get(each.revision.deployment)
-            if any(begun.name == each.revision.deployment for begun in self._applying):
+            name = each.revision.deployment
+            if any(begun.name == name for begun in self._applying) or self.starting.gave_way(name):
                 continue  # it is settled as soon as its servers are there
+            trouble = self.trouble.get(name)
             if trouble is None or trouble.again <= anyio.current_time():
                 with suppress(OrchestratorError):  # it is in ``trouble``, and its step was told
                     await self._settle(each, self._emit)
@@ -256,9 +254,11 @@ class Reconciler:
         with suppress(DeployError):  # the runtime is on its way out
             await self._inbox.ask(work)
 
-    async def _end_servers(self) -> None:
-        """End those that nothing wants which is desired, serves or drains."""
+    async def _end_servers(self, *, back: bool = False) -> None:
+        """End those that nothing wants which is desired, serves or drains; then start those again that had given way (``back``)."""
         await self.starting.end_others([each.blueprint for each in self.desired.all()], self.desired.unreadable)
+        if back:
+            await self._look_again()
 
     def _state(self, blueprint: Blueprint | None) -> ObservedState:
         return ObservedState(

@@ -13,6 +13,7 @@ from orchestrator.deploy.residence import IDLE_SECONDS, UNBOUNDED, PoolLimits, R
 from orchestrator.deploy.resting import ProcessLoader
 from orchestrator.deploy.servers import Servers
 from orchestrator.plan.binding import BoundEndpoint
+from orchestrator.plan.generations import server_of
 from orchestrator.plan.residence import cannot_manage, server_may_rest
 from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import Provider
@@ -28,6 +29,12 @@ def residence_of(endpoint: BoundEndpoint, provider: Provider) -> Residence | Non
         return None
     memory = endpoint.holds or endpoint.memory
     return Residence(endpoint.served, DEVICE, memory, provider, pinned=endpoint.pinned, keep_alive=endpoint.keep_alive)
+
+
+def crew_of(process: str, servers: Servers | None) -> str:
+    """The server of a process of ours, and the options that it runs with; empty where it is none."""
+    ward = servers.supervisor.wards.get(process) if servers is not None else None
+    return f"{server_of(process)} {ward.digest}" if ward is not None else ""
 
 
 def process_of(endpoint: BoundEndpoint, servers: Servers) -> Residence | None:

@@ -114,7 +114,11 @@ class Servers:
 
     def keep(self, names: set[str]) -> None:
         """Only these shall run; the others are ended."""
-        for name in [name for name, ward in self.supervisor.wards.items() if ward.wanted and name not in names]:
+        self.unwant([name for name, ward in self.supervisor.wards.items() if ward.wanted and name not in names])
+
+    def unwant(self, names: Collection[str]) -> None:
+        """These shall not run any more."""
+        for name in names:
             self._do(self.supervisor.on_unwant(name, anyio.current_time()))
 
     def crowd(self, names: Collection[str]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
-from time import perf_counter
 from typing import Final
 
 import anyio
@@ -20,14 +19,15 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
-from orchestrator.deploy.begun import Rotation, begun_before, server_steps
+from orchestrator.deploy.begun import Rotation, server_steps
 from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.prospects import Looked, as_needed, is_there, look_at, most_of, server_names, wants_of
+from orchestrator.deploy.seen_through import BEGUN, see_through, tell_begun
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
-from orchestrator.deploy.supervisor import END_SECONDS, RESTS
+from orchestrator.deploy.supervisor import END_SECONDS
 from orchestrator.deploy.telling import Tell
-from orchestrator.deploy.turns import ALL_FIT, Shares, in_order, is_leaving
+from orchestrator.deploy.turns import ALL_FIT, Shares, gone_first, in_order, is_leaving
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.deploy.yard import Yard
 from orchestrator.plan import operation as op
@@ -35,25 +35,23 @@ from orchestrator.plan.budgets import held_budget
 from orchestrator.plan.generations import (
     Berth,
     berth_of,
-    comes_beside,
     crowded_out,
     instances_of,
     one_more,
     processes_of,
     server_of,
+    takes_over,
 )
 from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.servers import ends_first
 from orchestrator.plan.started import Neighbours, fitted
-from orchestrator.plan.started_words import EMPTY
 from orchestrator.plan.turns import may_rest
 from orchestrator.ports.device import Device
 
 LoadAt = Callable[[Collection[str]], tuple[int, int]]
 """Calls that servers at these root URLs work on or that wait for them, and the slots that they have."""
-NOT_WANTED: Final = "it is not wanted any more"
-BEGUN: Final = {"took_ms": 0.0, "goes_on": "it starts, and loads its model"}
-"""How a step ends that starts a server for which nobody waits."""
+ANEW: Final = ", its server is started again"
 ADOPTED_WITHIN: Final = 2.0
 """Seconds that servers which were taken over have to show that they answer, before anything is planned without them."""
 
@@ -201,33 +199,41 @@ class Starting:
 
     def rotate(self, wanted: Wanted, plan: Plan, began: float, tell: Tell) -> Rotation | None:
         """Have every server started that comes beside one that serves, and tell the steps; ``None`` where none does."""
-        observed = self.observed()
+        observed, prospects = self.observed(), self.prospects(wanted.blueprint)
         coming = [
-            want
+            (want, berth)
             for want, berth in self._startable(wanted.blueprint)
-            if comes_beside(server_of(want.name), berth, observed)
+            if takes_over(berth_server := server_of(want.name), berth, prospects[berth_server].first, observed)
         ]
         if not coming:
             return None
-        servers = {server_of(want.name) for want in coming}
+        servers = {server_of(want.name) for want, _ in coming}
         for step in server_steps(plan):
-            if server_name(plan.deployment, step.operation.name) in servers:
-                tell("started", step.as_json())
-        rotation = Rotation(wanted, plan, began, frozenset(want.name for want in coming))
+            if isinstance(step.operation, op.EndServer) or server_name(plan.deployment, step.operation.name) in servers:
+                tell_begun(step, tell)
+        first = ends_first(prospects, observed, plan.deployment)
+        ends = bool(first) or any(berth.how == "instead" for _, berth in coming)
+        rotation = Rotation(wanted, plan, began, frozenset(want.name for want, _ in coming), ends, frozenset(first))
         self.rotations[rotation.name] = rotation
-        for want in coming:
+        self._share()
+        self.servers.unwant(first)
+        for want, _ in coming:
             self.servers.want(want)
         return rotation
 
     async def taken_over(self, rotation: Rotation, tell: Tell) -> None:
         """Wait until its processes are ready. Raises ``DeployError`` where one cannot be had."""
-        failed = await self.see_through(rotation.plan, rotation.waits, tell, ends=True)
+        failed = await see_through(self.servers, rotation.plan, rotation.waits, tell, ends=True)
         for process, why in failed.items():
             alias = server_of(process).partition("/")[2]
             raise DeployError(
                 f"the server of {alias} does not come up as it is wanted now: {why}",
-                cure=f"{rotation.name} goes on as it was; mend it and apply again",
+                cure=f"{rotation.name} goes on as it was{ANEW if rotation.ends else ''}; mend it and apply again",
             )
+
+    def gave_way(self, name: str) -> bool:
+        """Whether servers of this deployment were ended for an apply that is not recorded yet: till then it is left as it is."""
+        return name in self.rotations and self.rotations[name].ends
 
     def leave(self, rotation: Rotation) -> None:
         """It comes to nothing, where no later one took its place."""
@@ -240,9 +246,8 @@ class Starting:
         wants = in_order(want for want, _ in self._startable(blueprint))
         rest = may_rest(blueprint) | {server_of(want.name) for want in wants if want.turns}
         for step in server_steps(plan):
-            tell("started", step.as_json())
-            if isinstance(step.operation, op.AddServer):
-                tell("done", step.as_json() | BEGUN)  # nobody waits for it: the others serve
+            tell_begun(step, tell)
+        self.servers.unwant(ends_first(self.prospects(blueprint), self.observed(), blueprint.name))
         for want in [*wants, *self._more(blueprint)]:
             self._freeze(want)
             self.servers.want(want)
@@ -261,36 +266,16 @@ class Starting:
         steps = server_steps(plan)
         names = {server_name(plan.deployment, step.operation.name) for step in steps}
         for step in steps:
-            tell("started", step.as_json())
+            tell_begun(step, tell)
+        self.servers.unwant(ends_first(self.prospects(blueprint), self.observed(), blueprint.name))
         for want in [*in_order(want for want, _ in self._startable(blueprint)), *self._more(blueprint)]:
             if server_of(want.name) in names:
                 self._freeze(want)
                 self.servers.want(want)
         self._crowd()
         for step in steps:
-            tell("done", step.as_json() | BEGUN)
-
-    async def see_through(self, plan: Plan, names: Iterable[str], tell: Tell, *, ends: bool = False) -> dict[str, str]:
-        """Wait until each is ready or given up, and tell the step that started it; gives those that cannot be had, and why.
-        ``ends``: those are not tried again."""
-        steps = {server_name(plan.deployment, step.operation.name): step for step in server_steps(plan)}
-        began = perf_counter()
-        failed: dict[str, str] = {}
-
-        async def wait(process: str) -> None:
-            server, name = await self.servers.settled(process), server_of(process)
-            step = steps[name].as_json() if name in steps else begun_before(name)
-            if server is None or not (server.answers or (server.state == EMPTY and not ends)):
-                why = server.why if server else NOT_WANTED
-                failed[process] = why.partition(RESTS)[0] if ends else why
-                tell("failed", step | {"error": {"message": failed[process]}})
-            elif name in steps:
-                tell("done", step | {"took_ms": round((perf_counter() - began) * 1e3, 3)})
-
-        async with anyio.create_task_group() as tasks:
-            for name in names:
-                tasks.start_soon(wait, name)
-        return failed
+            if not isinstance(step.operation, op.AddServer | op.EndServer):
+                tell("done", step.as_json() | BEGUN)
 
     def doubt(self, bases: Iterable[str]) -> None:
         """At these addresses calls make no progress: servers of ours there must prove themselves again."""
@@ -366,7 +351,9 @@ class Starting:
         goes = is_leaving(self.servers.wants(), {each.name for each in found}, self._unread)
         self._turning = turning | self._turning if goes else turning
         resting = {name for each in blueprints for name in may_rest(each)}
-        self._shares = Shares(min(limits, default=inf), self._turning | resting)
+        first = gone_first(found, self.observed())
+        first |= {process: each.first for each in self.rotations.values() for process in each.waits if each.first}
+        self._shares = Shares(min(limits, default=inf), self._turning | resting, first)
         self.servers.share(self._shares, self._turning)
 
     def _crowd(self) -> None:

@@ -11,8 +11,9 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
     ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
     ready ──nobody needs it──▶ stopping ──▶ resting ──somebody needs it──▶ starting
 
-Of those that take turns in memory (``turns``) one is started only where it has room beside those that have a process; till
-then it is waiting, and crowded. One of them that exits has lost its turn: it rests until somebody needs it.
+Of those that take turns in memory (``turns``) one is started only where it has room beside those that have a process, and one
+that comes in the place of others only once those have ended; till then it is waiting, and crowded. One that exits in its turn has
+lost it: it rests until somebody needs it.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ class Supervisor:
 
     def _due(self, ward: Ward, now: float) -> None:
         ward.again = inf
-        if ward.state == "failed" and (ward.name in self._crowded or self._shares.crowd(ward, self._wards)):
+        if ward.state == "failed" and (ward.name in self._crowded or self._shares.why_not(ward, self._wards)):
             ward.again = now + self.rules.longest_glance
         elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
@@ -260,10 +261,10 @@ class Supervisor:
         ward.hung = False
         ward.again = inf
         ward.began = now
-        if beside := self._shares.crowd(ward, self._wards):
+        if why_not := self._shares.why_not(ward, self._wards):
             if not ward.crowded:
                 ward.crowded = True
-                self._become(ward, "waiting", f"it takes turns in memory with {' and '.join(beside)}")
+                self._become(ward, "waiting", why_not)
             return
         ward.spawning, ward.crowded = True, False
         self._become(ward, "starting", why)

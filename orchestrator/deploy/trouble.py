@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from orchestrator.core.errors import DeployError, OrchestratorError
+
+MOST_ROUNDS: Final = 3
+"""Plans that one apply may need; more means that something changes as fast as it is mended."""
+NOT_SETTLED: Final = "this is a fault of the program: please report the plan"
 
 
 @dataclass(frozen=True, slots=True)

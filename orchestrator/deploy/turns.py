@@ -7,21 +7,32 @@ scheduler knows nothing yet: while servers show their first tokens, after a cras
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Final
 
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.ward import Ward
-from orchestrator.plan.generations import server_of
+from orchestrator.plan.generations import berth_of, server_of
+from orchestrator.plan.observed import Prospect, StartedServer
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """``limit``: bytes that all servers may take together. ``yielding`` are those, by name, that make room for each other."""
+    """``limit``: bytes that all servers may take together. ``yielding`` are those, by name, that make room for each other.
+    ``first``: by process, those that go, and have ended before it is started."""
 
     limit: float = inf
     yielding: frozenset[str] = frozenset()
+    first: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def why_not(self, ward: Ward, wards: Mapping[str, Ward]) -> str:
+        """Why it may not be started now; empty where it may."""
+        first = [name for name in self.first.get(ward.name, ()) if name in wards and _has_process(wards[name])]
+        if first:
+            return f"it is started once {' and '.join(sorted(first))} {'has' if len(first) == 1 else 'have'} ended"
+        beside = self.crowd(ward, wards)
+        return f"it takes turns in memory with {' and '.join(beside)}" if beside else ""
 
     def crowd(self, ward: Ward, wards: Mapping[str, Ward]) -> list[str]:
         """Those whose memory it waits for, also where it is one that stays; empty where it may be started. Where none of those that
@@ -43,14 +54,15 @@ class Shares:
         others = [each for name, each in wards.items() if name not in bound and each.state not in ("resting", "failed")]
         firm = sum(each.memory for each in others if not self._yields(each))
         run = sum(each.memory for each in others if self._yields(each) and not each.crowded)
-        claim = (each.memory for name, each in wards.items() if each.crowded and not (name in bound and each.kept))
+        crowded = {name: each for name, each in wards.items() if each.crowded and self._yields(each)}
+        claim = (each.memory for name, each in crowded.items() if not (name in bound and each.kept))
         wait = max(claim, default=0)
         return firm + max(run, wait), wait > 0
 
     def leaving(self, wards: Mapping[str, Ward], able: Collection[str]) -> list[str]:
         """Which of these make room for the first that waits for its turn; no more than it needs."""
-        waiting = next((each for each in wards.values() if each.crowded), None)
-        if waiting is None or not self.crowd(waiting, wards):
+        waiting = next((each for each in wards.values() if each.crowded and self.crowd(each, wards)), None)
+        if waiting is None:
             return []
         others = [each for each in wards.values() if each is not waiting]
         stay = [each for each in others if self._yields(each) and _has_process(each) and each.state != "stopping"]
@@ -81,6 +93,11 @@ def is_leaving(wants: Iterable[ServerWant], wanted: Collection[str], unread: Col
         want.turns and server_of(want.name) not in wanted and want.name.partition("/")[0] not in unread
         for want in wants
     )
+
+
+def gone_first(prospects: Iterable[Prospect], started: Mapping[str, StartedServer]) -> dict[str, frozenset[str]]:
+    """By process, those that have ended before it is started."""
+    return {berth_of(each.name, each, started).process: frozenset(each.first) for each in prospects if each.first}
 
 
 def in_order(wants: Iterable[ServerWant]) -> list[ServerWant]:

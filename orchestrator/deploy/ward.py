@@ -19,8 +19,9 @@ class Ward:
     last ready, or began to rest; ``failure`` is what ended its last try; ``patience`` is what it has from ``began`` to show a
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
     fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
-    with have its room. ``not_before``: it exited in its turn, and is not started again before that. One that is ``empty``
-    answers, and does not have its model yet. ``shown``: it has shown a token with these options, and was not given up since."""
+    with have its room, or one that goes. ``not_before``: it exited in its turn, and is not started again before that. One that is
+    ``empty`` answers, and does not have its model yet. ``shown``: it has shown a token with these options, and was not given up
+    since."""
 
     name: str
     digest: str

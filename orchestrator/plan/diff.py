@@ -42,7 +42,12 @@ def diff(blueprint: Blueprint, observed: ObservedState) -> Plan:
     )
     change = _Change(blueprint, seen, wanted_parts(blueprint, bound, observed.contents), bound, fetched)
     servers = Servers(blueprint, observed)
-    steps = [*servers.begun(new=change.seen is _NOTHING), *change.made(), *change.door_opened(), *change.left_out()]
+    steps = [
+        *servers.begun(new=change.seen is _NOTHING, gone=GONE),
+        *change.made(),
+        *change.door_opened(),
+        *change.left_out(),
+    ]
     # One more process changes nothing that serves before it is ready: then it is bound, by a plan of its own.
     steps += change.switched([step for step in steps if not isinstance(step[0], op.AddServer)])
     steps += [*change.closed(), *servers.ended(GONE)]

@@ -116,6 +116,16 @@ def _free_name(server: str, taken: Collection[str]) -> str:
     return next(name for number in count(1) if (name := process_name(server, number)) not in taken)
 
 
+def takes_over(server: str, berth: Berth, first: Iterable[str], started: Mapping[str, StartedServer]) -> bool:
+    """Whether another process serves until it is started: that one stays until it is ready, or is ended right before."""
+    if comes_beside(server, berth, started):
+        return True
+    if berth.how == "instead":
+        return serving(server, started) is not None
+    mine = [started[name] for name in first if name.partition("/")[0] == server.partition("/")[0] and name in started]
+    return berth.how == "first" and any(each.answers and each.use == "live" for each in mine)
+
+
 def comes_beside(server: str, berth: Berth, started: Mapping[str, StartedServer]) -> bool:
     """Whether it is not ready yet, and another one serves until it is."""
     if berth.how == "there":

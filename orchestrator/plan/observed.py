@@ -161,7 +161,8 @@ class Prospect:
     the one that serves now still runs. ``instances``: processes that shall run, by the demand and the memory; ``alone`` says why
     not more where the demand asks for them. ``model`` is the file that it is started with, or what it fetches; ``choice`` why that
     one of several, and why not the others. ``taken`` says who has the ``port`` that the manifest writes for it. ``turns`` says with
-    whom it takes turns in memory."""
+    whom it takes turns in memory. ``first`` are processes which are gone before it is started, as ``crowded`` says.
+    ``broken``: what is the matter with its file."""
 
     name: str
     kind: str
@@ -189,6 +190,9 @@ class Prospect:
     slots: int = 0
     context: int = 0
     code: str = ""
+    first: tuple[str, ...] = ()
+    crowded: str = ""
+    broken: str = ""
 
 
 def server_name(deployment: str, alias: str) -> str:
@@ -280,4 +284,5 @@ def asked_at(provider: str | None, url: str) -> str:
 
 
 def _prospect(value: Mapping[str, Any]) -> Prospect:
-    return Prospect(**{**value, "command": tuple(value["command"]), "notes": tuple(value["notes"])})
+    listed = {side: tuple(value[side]) for side in ("command", "notes", "first") if side in value}
+    return Prospect(**{**value, **listed})

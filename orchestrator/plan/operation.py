@@ -93,6 +93,19 @@ class StopServer(Operation):
 
 
 @dataclass(frozen=True, slots=True)
+class EndServer(StopServer):
+    """End a model server that we started, or only these ``processes`` of it, before another one starts in its place; ``why`` both
+    cannot be there."""
+
+    why: str = ""
+    processes: tuple[str, ...] = ()
+
+    def does(self) -> str:
+        what = f"end {' and '.join(self.processes)}" if self.processes else "end"
+        return f"{what} first: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class BindModel(Operation):
     """Use these endpoints for a model."""
 

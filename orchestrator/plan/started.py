@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final, cast
 
 from orchestrator.core.blueprint import Blueprint, ModelSpec
@@ -17,6 +18,7 @@ from orchestrator.core.quantity import format_size
 from orchestrator.plan.budgets import device_budget, strictest_budget
 from orchestrator.plan.builds import nearest_build, worth
 from orchestrator.plan.generations import berth_of, processes_of, serving
+from orchestrator.plan.leaving import before, going, has_process, spare
 from orchestrator.plan.needs import Sized, Startable, place_of, too_small_a_part
 from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.pools import MAIN_ONLY, Cards, Hold, cards_of, free_share, room_in
@@ -44,13 +46,17 @@ def fitted(
     blueprint: Blueprint, startables: Mapping[str, Sequence[Startable]], around: Neighbours
 ) -> dict[str, Prospect]:
     """For every server that the blueprint wants the build to start, by name; ``unfit`` ones with the arithmetic. Those
-    that run go first and keep their build, the others come in the manifest's order. They take turns where that serves more."""
+    that run go first and keep their build, the others come in the manifest's order. Where somebody has no room, additional
+    processes of other deployments make some; and they take turns where that serves more."""
     together = _Fitting(blueprint, startables, around)
     found = together.made()
-    if not together.is_limited or not any(each.unfit for each in found.values()):
-        return found
-    in_turns = _Fitting(blueprint, startables, around, may_turn(blueprint)).made()
-    return in_turns if serves_more(in_turns, found) else found
+    nobody, turning, yielding = frozenset[str](), may_turn(blueprint), spare(blueprint.name, around.started)
+    for turns, yields in ((nobody, yielding), (turning, nobody), (turning, yielding)):
+        if not together.is_limited or not any(each.unfit for each in found.values()):
+            break
+        other = _Fitting(blueprint, startables, around, turns, yields).made()
+        found = other if serves_more(other, found) else found
+    return found
 
 
 class _Fitting:
@@ -64,6 +70,7 @@ class _Fitting:
         startables: Mapping[str, Sequence[Startable]],
         around: Neighbours,
         turning: frozenset[str] = frozenset(),
+        yielding: frozenset[str] = frozenset(),
     ) -> None:
         self.name, self.blueprint = blueprint.name, blueprint
         self.around = around
@@ -71,14 +78,17 @@ class _Fitting:
         self.strictest = strictest_budget(blueprint, around.blueprints, around.device)
         self.cards = cards_of(blueprint, around.device)
         others = [each for each in around.blueprints if each.name != blueprint.name]
-        self.there = Others.of(blueprint.name, around.started, others)
+        self.there = Others.of(blueprint.name, around.started, others, yielding)
         self.others = self.there.held
+        self.all_others = Others.of(blueprint.name, around.started, others).held
         specs = [cast(ModelSpec, each.spec) for each in blueprint.of_kind("model") if each.spec["server"]]
         self.wanted = {spec["alias"]: sized for spec in specs if (sized := self._sized(spec, startables))}
         self.turning = {alias for alias in turning & set(self.wanted) if all(map(self._is_one_sum, self.wanted[alias]))}
         self.held: dict[str, Hold] = {}
         self.chosen: dict[str, Hold] = {}
         self.found: dict[str, Prospect] = {}
+        self.beside: dict[str, Hold] = {}
+        """Processes that serve until the new ones do which come beside them."""
 
     def _is_one_sum(self, one: Sized) -> bool:
         """Whether what it takes is known, and counts against all memory together: who decides the turns knows no cards."""
@@ -97,6 +107,7 @@ class _Fitting:
         self._see_turns()
         self._see_apart()
         self._see_more()
+        self._see_before()
         names = [server_name(self.name, alias) for alias in self.wanted]
         return {name: self.found[name] for name in names}
 
@@ -155,7 +166,6 @@ class _Fitting:
 
     def _see_apart(self) -> None:
         """Which of those that change may be started while the old one serves: where both fit beside all others."""
-        kept: dict[str, Hold] = {}
         for alias in self.chosen:
             name, started = server_name(self.name, alias), self.around.started
             prospect, old = self.found[name], serving(name, started)
@@ -165,9 +175,9 @@ class _Fitting:
             used = [each for each in processes_of(name, started) if each.use]
             # One that loads its model on request holds nothing that we know of: as much as the new one will.
             beside = {as_it_runs(each): Hold(each.memory or one.total, one.cards) for each in used}
-            why = same_port(one.spec, used) or self._why_not_two(alias, one, {**kept, **beside})
+            why = same_port(one.spec, used) or self._why_not_two(alias, one, {**self.beside, **beside})
             self.found[name] = replace(prospect, apart=why)
-            kept |= {} if why else beside
+            self.beside |= {} if why else beside
 
     def _why_not_two(self, alias: str, one: Sized, beside: Mapping[str, Hold]) -> str:
         if one.need is None or self.strictest is None:
@@ -186,7 +196,7 @@ class _Fitting:
             digest = self.found[name].digest
             olds = [each for each in processes if each.use and each.digest != digest]
             old = {as_it_runs(each): Hold(each.memory, each.cards) for each in olds}
-            held = {**self.others, **self.chosen, **more, **old}
+            held = {**self.all_others, **self.chosen, **more, **old}
             instances, why = 1, one_port(one.spec)
             while instances < wished and not why:
                 why = self._why_no_more(one, {**held, f"more of {alias}": Hold((instances - 1) * one.total, one.cards)})
@@ -201,6 +211,26 @@ class _Fitting:
         if room.fit(one.need) == "fits":
             return ""
         return f"its slots are busy, and one more of it does not fit: it needs {one.need}; models may take {room}"
+
+    def _see_before(self) -> None:
+        """Which processes that go are gone before each starts."""
+        started, yields = self.around.started, spare(self.name, self.around.started)
+        goes = {**going(self.name, self.found, started), **{name: started[name] for name in yields}}
+        goes = {name: each for name, each in goes.items() if has_process(each)}
+        for alias in self.chosen:
+            name, one = server_name(self.name, alias), self._as_chosen(alias)
+            prospect, mine = self.found[name], processes_of(name, started)
+            if any(has_process(each) and each.digest == prospect.digest for each in mine):
+                continue
+            others = self.there.beside(turns=alias in self.turning)
+            stay = {other: each for other, each in others.items() if other not in goes} | self.beside
+            stay |= {each: hold for each, hold in self.chosen.items() if each not in {alias, *self.turning}}
+            room = partial(self._room_beside, one, stay)
+            found = before(one, goes, yields, room)
+            self.found[name] = replace(prospect, first=found.first, crowded=found.why)
+
+    def _room_beside(self, one: Sized, stay: Mapping[str, Hold], goes: Mapping[str, Hold]) -> Budget | None:
+        return room_in(self.strictest, self.cards, one.cards, {**stay, **goes}) if self.strictest else None
 
     def _as_chosen(self, alias: str) -> Sized:
         digest = self.found[server_name(self.name, alias)].digest

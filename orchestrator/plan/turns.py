@@ -6,7 +6,7 @@ runs when is not decided here but by the scheduler, as for models that are loade
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -56,9 +56,19 @@ class Others:
     resting: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, name: str, started: Mapping[str, StartedServer], blueprints: Iterable[Blueprint]) -> Others:
-        """Those that are started, but for the deployment of this name."""
-        there = {server: each for server, each in started.items() if each.memory and server.partition("/")[0] != name}
+    def of(
+        cls,
+        name: str,
+        started: Mapping[str, StartedServer],
+        blueprints: Iterable[Blueprint],
+        yielding: Collection[str] = (),
+    ) -> Others:
+        """Those that are started, but for the deployment of this name, and for processes that are ``yielding`` to it."""
+        there = {
+            server: each
+            for server, each in started.items()
+            if each.memory and server.partition("/")[0] != name and server not in yielding
+        }
         return cls(
             {server: Hold(each.memory, each.cards) for server, each in there.items()},
             frozenset(server for server, each in there.items() if each.turns),

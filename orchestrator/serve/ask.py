@@ -164,7 +164,8 @@ def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:
     """The call as this endpoint gets it. Written out, because ``dataclasses.replace`` takes twice as long."""
-    c = ask.call if ask.calls is None else ask.calls.get(start.spec.id, ask.call)
+    calls = ask.calls
+    c = ask.call if calls is None else calls.get(start.spec.id) or calls.get(start.beside, ask.call)
     return ChatCall(
         start.target,
         c.messages,

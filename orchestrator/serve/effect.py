@@ -20,7 +20,8 @@ class Start:
     is how many seconds it waited because the model was not in memory. ``window``: tokens of a request, where its server told
     them when it loaded the model. ``passed``: those before it in the call's order that are not asked, each with its state.
     ``streams``: ask for it in pieces, also where it is wanted whole: they show that the server works. ``asks``: the window of its
-    model is not known, and is to be asked before anything is sent that may be cut."""
+    model is not known, and is to be asked before anything is sent that may be cut. ``beside``: the candidate that it is another
+    process of, where it came after the call."""
 
     call: int
     spec: EndpointSpec
@@ -31,6 +32,7 @@ class Start:
     passed: tuple[str, ...] = ()
     streams: bool = False
     asks: bool = False
+    beside: str = ""
 
     def __str__(self) -> str:
         return f"start {self.call} on {self.spec.id} ({self.kind})"

@@ -20,6 +20,7 @@ from orchestrator.deploy.watch import Word
 from orchestrator.ports.lifecycle import Loaded
 from orchestrator.serve.effect import Cancel, Check, Effect, Look, Probe
 from orchestrator.serve.places import Places
+from orchestrator.serve.scheduler_choice import usable
 from orchestrator.serve.scheduler_doubt import Doubts
 from orchestrator.serve.scheduler_faults import (
     out_of_time,
@@ -47,10 +48,12 @@ class Scheduler(Doubts):
         """These are the endpoints from now on, and the memories that their models share. Calls on removed ones finish; calls
         that wait for them go elsewhere."""
         others = self._models.limit(pools, {spec.residence.model for spec in specs.values() if spec.residence})
+        fresh: list[Lane] = []
         for name, spec in specs.items():
             lane = self._lanes.get(name)
             if lane is None:
                 lane = self._lanes[name] = Lane(Endpoint(spec, self.limits.endpoint, now), self.limits)
+                fresh.append(lane)
             elif lane.endpoint.removed or lane.endpoint.spec != spec:
                 lane.endpoint.respec(spec, now)
             elif not others:
@@ -62,6 +65,8 @@ class Scheduler(Doubts):
             if name not in specs and not lane.endpoint.removed:
                 lane.endpoint.removed = True
                 self._settle(lane, now)
+        for lane in fresh:
+            self._share_line(lane, now)
         self._forget_gone()
         self.due = min(self.due, now)
         return self._take(now)
@@ -319,6 +324,21 @@ class Scheduler(Doubts):
         elif verdict in ("busy", "doubted"):
             call.epoch = NO_EPOCH
         return fault
+
+    def _share_line(self, lane: Lane, now: float) -> None:
+        """Calls that came before this process of a server, and may be asked at another one of it, may be asked here: those that
+        wait are next, by their age, and none that comes later overtakes them."""
+        name, crew = lane.endpoint.spec.id, lane.endpoint.spec.crew
+        same = {each for each, other in self._lanes.items() if crew and other.endpoint.spec.crew == crew} - {name}
+        for call in self._calls.values() if same else ():
+            beside = next((each for each in call.new.candidates if each in same), None)
+            if beside is None or name in call.new.candidates:
+                continue
+            call.join(name, beside)
+            if call.phase == "waiting" and lane in usable(call, self._lanes, now) and lane.room_for(call):
+                call.lanes = (*call.lanes, lane)
+                lane.add(call)
+        self._dispatch(lane, now)
 
     def _next_due(self) -> float:
         due = self._timers[0][0] if self._timers else inf

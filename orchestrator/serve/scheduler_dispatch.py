@@ -107,8 +107,9 @@ class Dispatch:
         window = endpoint.window
         passed = () if endpoint.spec.id == call.new.candidates[0] else passed_over(call, lane, self._lanes)
         asks = lane.resident is None and endpoint.hides_window
+        beside = call.joined.get(endpoint.spec.id, "")
         start = Start(
-            call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams, asks
+            call.new.call, endpoint.spec, kind, endpoint.called, for_model, window, passed, call.streams, asks, beside
         )
         self._effects.append(start)
 

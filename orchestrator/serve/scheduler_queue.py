@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Literal
 
@@ -54,6 +55,7 @@ class Call:
         "failures",
         "given_up",
         "got_token",
+        "joined",
         "lane",
         "lanes",
         "last_progress",
@@ -93,6 +95,8 @@ class Call:
         """Goes up each time it begins to wait; what was noted under an older one is void."""
         self.began_once = False
         self.given_up: tuple[str, ...] = ()
+        self.joined: dict[str, str] = {}
+        """Candidates that came after it, each with the one that it is another process of."""
         self.failures = 0
         self.stale_before = False
         self.committed = False
@@ -105,6 +109,14 @@ class Call:
         self.got_token = False
         self.streams = new.streaming
         """Whether its attempt comes in pieces, so that its progress is seen."""
+
+    def join(self, name: str, beside: str) -> None:
+        """There is one more process of the server of a candidate: it may be asked as well."""
+        names, equals = self.new.candidates, max(1, self.new.equals)
+        at = names.index(beside)
+        candidates = (*names[: at + 1], name, *names[at + 1 :])
+        self.new = replace(self.new, candidates=candidates, equals=equals + 1 if at < equals else self.new.equals)
+        self.joined[name] = self.joined.get(beside, beside)
 
     @property
     def may_begin(self) -> bool:

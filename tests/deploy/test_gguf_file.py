@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gguf import GGUFWriter
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, GGUFWriter
+from numpy import uint8, zeros
 
-from orchestrator.deploy.gguf_file import build_of_file
+from orchestrator.deploy.gguf_file import _TYPES, build_of_file, fault_of_file
 
 
 def written(path: Path, number: int | None, *, last: bool = False) -> str:
@@ -58,3 +59,43 @@ def test_another_file_in_its_place_is_read_anew(tmp_path: Path) -> None:
     assert build_of_file(written(path, 15)) == "q4_k_m"
     path.unlink()
     assert build_of_file(written(path, 7, last=True)) == "q8_0"
+
+
+def with_weights(path: Path, kind: GGMLQuantizationType) -> bytes:
+    """A file with two tensors of one type."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_token_list([f"word {index}" for index in range(2000)])
+    block, size = GGML_QUANT_SIZES[kind]
+    for name in ("one", "two"):
+        writer.add_tensor(name, zeros((3, 5 * size), dtype=uint8), raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    assert block
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in GGML_QUANT_SIZES if kind.value in _TYPES])
+def test_one_that_is_cut_says_so_and_a_whole_one_nothing(tmp_path: Path, kind: GGMLQuantizationType) -> None:
+    """Of all types that the reference has: what `gguf` writes is whole to the byte, but for the padding of the last."""
+    assert _TYPES[kind.value] == GGML_QUANT_SIZES[kind]
+    path = tmp_path / "model.gguf"
+    whole = with_weights(path, kind)
+    assert fault_of_file(str(path)) == ""
+    needed = len(whole) - (-3 * 5 * GGML_QUANT_SIZES[kind][1]) % 32
+    cut = tmp_path / "cut.gguf"
+    for length, fault in ((needed, ""), (needed - 1, "is cut: "), (20_000, "is cut: only 20.0 kB of it are there")):
+        cut.write_bytes(whole[:length])
+        assert fault_of_file(str(cut)).startswith(fault) and bool(fault_of_file(str(cut))) is bool(fault), length
+        cut.unlink()
+
+
+def test_what_is_no_such_file_says_so_and_what_cannot_be_told_nothing(tmp_path: Path) -> None:
+    """A page of a hub, a pointer in the place of a file; a version that nobody knows, and one without any weight."""
+    faults = {"page": b"<html>", "empty": b"", "new": b"GGUF" + b"\x09" * 40}
+    for name, content in faults.items():
+        (tmp_path / name).write_bytes(content)
+    assert [fault_of_file(str(tmp_path / name)) for name in faults] == ["is no GGUF file", "is no GGUF file", ""]
+    assert fault_of_file(written(tmp_path / "mute.gguf", 15)) == ""
+    assert fault_of_file(str(tmp_path / "gone.gguf")) == ""

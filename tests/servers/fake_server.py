@@ -1,6 +1,7 @@
 """A program like `llama-server` that is a real process and misbehaves as its model file says.
 
-The file that `--model` names is JSON, read at each start: `exit` (seconds until it exits with code 3; 0: before it listens),
+The file that `--model` names is JSON, perhaps after the sign of a GGUF file, read at each start: `exit` (seconds until it exits
+with code 3; 0: before it listens),
 `hang` (it listens and never answers), `deaf` (it ignores SIGTERM), `children` (how many processes it begins, which outlive
 it), `bare` (how many it begins without an environment, like those that overwrite theirs; their numbers are in a file beside
 it that ends in `.bare`), `loading` (seconds in which it says that it loads), `stuck` (seconds after which it answers no
@@ -95,7 +96,7 @@ def main() -> None:
         sys.stdout.write("\n".join(["version: 1.0.0", *(f"{name} VALUE" for name in names)]) + "\n")
         return
     model = Path(option("--model"))
-    Handler.plan, Handler.alias = json.loads(model.read_text()), option("--alias")
+    Handler.plan, Handler.alias = json.loads(model.read_text().removeprefix("GGUF")), option("--alias")
     with model.with_suffix(".starts").open("a") as starts:
         starts.write(f"{os.getpid()} {option('--port')} {' '.join(sys.argv[1:])}\n")
     for _ in range(Handler.plan.get("children", 0)):

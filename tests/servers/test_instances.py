@@ -81,6 +81,25 @@ async def test_it_comes_with_the_work_and_goes_when_it_is_calm(opened: tuple[Pla
     assert len(place.starts("desk.starts")) == 2
 
 
+async def test_what_waited_before_it_came_is_given_to_it(opened: tuple[Place, InProcess]) -> None:
+    """Nobody comes later who would be asked there: those in line are."""
+    place, made = opened
+    place.model("desk.gguf", takes=0.2)
+    await apply(made, growing(place, 2))
+    callers = Callers(made)
+    callers.stopped = True
+
+    async def ask_once() -> None:
+        result = await made.planes.engines.get("desk").run(Request("hello"))
+        callers.served[f"{result.text} {result.served_by}"] += 1
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(30):
+            tasks.start_soon(ask_once)
+    assert {line.split()[0] for line in callers.served} == {"well"}
+    assert len(callers.served) == 2 and min(callers.served.values()) > 5
+
+
 async def test_it_does_not_come_where_the_manifest_does_not_say_so(opened: tuple[Place, InProcess]) -> None:
     """However busy it is."""
     place, made = opened

@@ -80,7 +80,7 @@ async def test_of_two_servers_of_one_deployment_the_second_has_no_room(opened: t
     assert (place.starts("one.starts") != [], place.starts("two.starts")) == (True, [])
     (found,) = [each for each in status(made.planes.reconciler) if each["name"] == "pair"]
     assert [(each["alias"], each["state"], each["memory"]) for each in found["servers"]] == [
-        ("one", "ready", 2 + 1024 * 131_072 + 457 * 2**20)
+        ("one", "ready", 10 + 1024 * 131_072 + 457 * 2**20)
     ]
     assert [each["alias"] for each in found["models"] if each["missing"]] == ["two"]
     assert (await apply(made, pair(place, ONE))).empty

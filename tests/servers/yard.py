@@ -48,7 +48,7 @@ class Place:
     def model(self, name: str = "tiny.gguf", **plan: Any) -> Path:
         """A model file with a plan for whoever serves it."""
         file = self.root / name
-        file.write_text(json.dumps(plan))
+        file.write_text(f"GGUF    {json.dumps(plan)}")
         return file
 
     def starts(self, name: str = "tiny.starts") -> list[str]:
