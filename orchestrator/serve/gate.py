@@ -54,13 +54,17 @@ class Gate(Places):
             self.inside += 1
         return free
 
-    async def enter(self, deadline: float, priority: PriorityClass = "interactive") -> None:
+    async def enter(
+        self, deadline: float, priority: PriorityClass = "interactive", turns: set[Turn] | None = None
+    ) -> None:
         """Wait for a place. Raises ``QueueFull`` where the line is full or the class may not wait so long,
-        ``DeadlinePassed`` where the run's own time is over before."""
+        ``DeadlinePassed`` where the run's own time is over before. ``turns``: those of its request that wait; its own is one."""
         if self.enter_now():
             return
         turn = self._line.join(priority, current_time())
         came = self._came[turn] = anyio.Event()
+        if turns is not None:
+            turns.add(turn)
         try:
             with anyio.fail_at(min(deadline, turn.until)):
                 await came.wait()
@@ -72,17 +76,20 @@ class Gate(Places):
         except BaseException:
             self._give_up(turn, came)
             raise
+        finally:
+            if turns is not None:
+                turns.discard(turn)
 
     def leave(self) -> None:
         """Free the place; whose turn it is takes it over."""
         self.inside -= 1
-        self._give_away()
+        self.give_away()
 
     def limit_to(self, limit: int | None, classes: Mapping[PriorityClass, ClassLimits]) -> None:
         """Other limits from now on; who is inside or waits stays so, and who finds room now enters."""
         self.limit = limit
         self._line.limit_to(classes)
-        self._give_away()
+        self.give_away()
 
     def most_urgent(self, now: float) -> int | None:
         """The rank of the first in the line."""
@@ -93,9 +100,23 @@ class Gate(Places):
         self.inside += 1
         self._came.pop(self._line.take(now)).set()
 
-    def _give_away(self) -> None:
+    def let_in_too(self, turns: set[Turn]) -> None:
+        """Their request has a place: they wait for none. Each is told as if it had one of its own, and gives that back at once."""
+        while turns:
+            turn = turns.pop()
+            if turn in self._came:  # else it has been told already
+                self.inside += 1
+                self._line.leave(turn)
+                self._came.pop(turn).set()
+
+    def share(self) -> None:
+        """Whoever has calls that wait may look which of them may begin."""
         for share in self._shares:
             share(self)
+
+    def give_away(self) -> None:
+        """Places may be free: whose turn it is gets one."""
+        self.share()
         while self._line and self.free:
             self.let_one_in(current_time())
 
@@ -110,28 +131,40 @@ class Gate(Places):
 class Pass(Place):
     """A request's place, with the way to it for functions."""
 
-    __slots__ = ("_gate",)
+    __slots__ = ("_gate", "_turns")
 
     def __init__(self, gate: Gate) -> None:
         super().__init__(gate)
         self._gate = gate
+        self._turns: set[Turn] = set()  # of its functions that wait for a place
+
+    def begin(self) -> bool:
+        """A model works for it: so may its functions."""
+        others = super().begin()
+        self._gate.let_in_too(self._turns)
+        return others
 
     @asynccontextmanager
     async def at_work(self, deadline: float, priority: PriorityClass) -> AsyncGenerator[None, None]:
         """While a function works for it. Waits for a place where it has none; raises as ``Gate.enter`` does."""
         if not self.held:
-            await self._gate.enter(deadline, priority)
+            await self._gate.enter(deadline, priority, self._turns)
             self._came_in()
         self.works += 1
         try:
             yield
         finally:
-            self.works -= 1
+            if self.pause():
+                self._gate.give_away()
 
     def _came_in(self) -> None:
-        if self.held:  # a model began to work for it meanwhile
+        if self.held:  # a model or another function began to work for it meanwhile
             self._gate.leave()
+            return
         self.held = self.began = True
+        self._gate.let_in_too(self._turns)
+        if self.waiting:
+            self._gate.share()
 
     def leave(self) -> None:
         """The request has ended."""

@@ -34,14 +34,15 @@ class Places:
 
 class Place:
     """What one request has: whether it is in (``held``), how many models and functions work for it now, whether any did
-    before (``began``), and its number in the order of coming, which its first call gives it."""
+    before (``began``), how many of its calls stand in the scheduler's lines (``waiting``), and its number in the order of coming,
+    which its first call gives it."""
 
-    __slots__ = ("began", "held", "order", "places", "works")
+    __slots__ = ("began", "held", "order", "places", "waiting", "works")
 
     def __init__(self, places: Places) -> None:
         self.places = places
         self.held = self.began = False
-        self.works = 0
+        self.works = self.waiting = 0
         self.order = 0
 
     @property
@@ -49,16 +50,30 @@ class Place:
         """Whether work for it may begin."""
         return self.held or self.places.free
 
-    def begin(self) -> None:
-        """A model or a function works for it."""
-        if not self.held:
+    def begin(self) -> bool:
+        """A model or a function works for it. Tells whether calls of it that wait may begin by that."""
+        came = not self.held
+        if came:
             self.places.inside += 1
             self.held = self.began = True
         self.works += 1
+        return came and self.waiting > 0 and self.places.limit is not None
 
-    def pause(self) -> None:
-        """That work ended; it keeps its place for what it does with the outcome."""
+    def queue(self, rank: int) -> None:
+        """A call of it, of this class, stands in line."""
+        self.waiting += 1
+        self.places.waits[rank] += 1
+
+    def unqueue(self, rank: int) -> None:
+        """It does no more."""
+        self.waiting -= 1
+        self.places.waits[rank] -= 1
+
+    def pause(self) -> bool:
+        """That work ended; it keeps its place for what it does with the outcome. But where calls of it wait and nothing else works
+        for it, it waits: tells whether somebody else may have its place."""
         self.works -= 1
+        return self.waiting > 0 and self.rest() and self.places.limit is not None
 
     def rest(self) -> bool:
         """It waits for a model: somebody else may have its place, unless other work of it goes on. Tells whether it had one."""

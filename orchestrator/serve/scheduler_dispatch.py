@@ -85,8 +85,8 @@ class Dispatch:
     def _start(self, call: Call, lane: Lane, now: float) -> None:
         endpoint = lane.endpoint
         endpoint.in_flight += 1
-        if call.place is not None:
-            call.place.begin()
+        if call.place is not None and call.place.begin():
+            self._freed[call.place.places] = None  # its other calls may begin too, wherever they wait
         kind: StartKind = "first"
         for_model = 0.0
         if lane.resident is not None:
@@ -137,7 +137,7 @@ class Dispatch:
                 self._models.touch(lane.resident)
         self._set_timer(call, min(call.new.deadline, self._patience_ends(call)))
         if call.place is not None:
-            call.place.places.waits[call.rank] += 1
+            call.place.queue(call.rank)
         for lane in with_room:
             self._dispatch(lane, now)
         if call.phase == "waiting":
@@ -158,15 +158,15 @@ class Dispatch:
 
     def _share(self, places: Places, now: float) -> None:
         """Give away what is free: to the most urgent whose model can answer now, or of those as urgent to a function first, which
-        is done soon. What nobody can use waits for whoever's model comes."""
-        while places.free:
+        is done soon. What nobody can use waits for whoever's model comes. Whose request came in meanwhile needs none."""
+        while True:
             heads = [
                 (head, lane)
                 for lane in self._lanes.values()
                 if lane.waiting and lane.endpoint.has_room and (head := lane.head(now)) is not None
             ]
             (urgency, call), lane = min(heads, key=lambda each: each[0][0], default=((None, None), None))
-            function = places.most_urgent(now)
+            function = places.most_urgent(now) if places.free else None
             if function is not None and (urgency is None or function <= urgency[0]):
                 places.let_one_in(now)
             elif call is not None and lane is not None:
@@ -199,7 +199,7 @@ class Dispatch:
 
     def _leave_lanes(self, call: Call) -> None:
         if call.lanes and call.place is not None:
-            call.place.places.waits[call.rank] -= 1
+            call.place.unqueue(call.rank)
         for lane in call.lanes:
             lane.discard(call)
             if lane.resident is not None:
@@ -215,8 +215,8 @@ class Dispatch:
     def _end_attempt(self, call: Call, lane: Lane, now: float) -> None:
         """It runs there no more."""
         lane.endpoint.in_flight -= 1
-        if call.place is not None:
-            call.place.pause()
+        if call.place is not None and call.place.pause():
+            self._freed[call.place.places] = None
         if lane.resident is not None:
             self._models.ended(lane.resident, now)
 

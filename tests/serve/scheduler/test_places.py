@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -53,13 +54,15 @@ requests = st.builds(
     then=st.lists(st.one_of(names, st.just("plain")), max_size=3).map(tuple),
     between=st.sampled_from([0.0, 0.5, 20.0]),
 )
+more = st.lists(st.one_of(names, st.just("plain")), max_size=2).map(tuple)
+in_parts = st.builds(lambda wish, beside: replace(wish, beside=beside), requests, more)
 
 
 @settings(max_examples=300, deadline=None)
-@given(coming=st.lists(requests, min_size=1, max_size=30), most=places, slots=st.integers(1, 3))
+@given(coming=st.lists(in_parts, min_size=1, max_size=30), most=places, slots=st.integers(1, 3))
 def test_nobody_waits_for_ever_and_no_more_work_than_may(coming: list[Wish], most: int, slots: int) -> None:
-    """Requests of several steps, over models that take turns and others: each ends well, also where it changes models while it
-    is in work, and the world sees the limit kept at each moment."""
+    """Requests of several steps and several parts, over models that take turns and others: each ends well, also where it changes
+    models while it is in work, and the world sees the limit kept at each moment."""
     world = _world(most, slots, others=slots)
     told = world.play(coming)
     assert all(one.ended < inf and not one.fault for one in told.values())
@@ -72,7 +75,7 @@ def test_nobody_waits_for_ever_and_no_more_work_than_may(coming: list[Wish], mos
 @settings(max_examples=200, deadline=None)
 @given(coming=st.lists(requests, min_size=1, max_size=30), most=places)
 def test_a_swap_is_for_work(coming: list[Wish], most: int) -> None:
-    """No model comes and goes without a call on it."""
+    """No model comes and goes without a call on it, where each request is one part."""
     world = _world(most, others=4)
     told = world.play(coming).values()
     ends = [swap.decided for swap in world.swaps[1:]]
@@ -144,3 +147,48 @@ def test_patience_that_ends_for_want_of_a_place_says_so() -> None:
     _held(places, m, "b")
     m.until(31.0)
     assert "    fail 2: QueueFull: no place was free for 30.0 s" in m.lines
+
+
+def test_the_parts_of_a_request_begin_together_once_it_has_a_place() -> None:
+    """They wait at two endpoints, both idle. The place that comes with the first is for the other too."""
+    places, m = Places(1), Machine(spec("a"), spec("b"))
+    first, parts = Place(places), Place(places)
+    begun = m.submit("a", place=first)
+    m.submit("a", place=parts)
+    m.submit("b", place=parts)
+    m.finish(begun)
+    assert first.rest()
+    effects = m.scheduler.on_freed(places, m.now)
+    assert [str(effect) for effect in effects] == ["start 2 on a (first)", "start 3 on b (first)"]
+    assert (places.inside, sum(places.waits), parts.waiting) == (1, 0, 0)
+
+
+def test_a_place_that_is_lent_to_one_part_calls_no_other_request_in() -> None:
+    """Beside the request that came in, those of others wait on."""
+    places, m = Places(1), Machine(spec("a"), spec("b", 2))
+    first, parts = Place(places), Place(places)
+    begun = m.submit("a", place=first)
+    m.submit("a", place=parts)
+    other = _held(places, m, "b")
+    mine = m.submit("b", place=parts)
+    m.finish(begun)
+    assert first.rest()
+    m.scheduler.on_freed(places, m.now)
+    phases = {number: call.phase for number, call in m.scheduler._calls.items()}
+    assert (phases[mine], phases[other], places.inside) == ("running", "waiting", 1)
+
+
+def test_a_request_whose_parts_only_wait_has_no_place() -> None:
+    """One part has ended; the other waits for its endpoint, where somebody without a limit is. Others may work meanwhile."""
+    places, m = Places(1), Machine(spec("a"), spec("b"))
+    busy = m.submit("b")
+    parts = Place(places)
+    done = m.submit("a", place=parts)
+    waits = m.submit("b", place=parts)
+    other = _held(places, m, "a")
+    m.finish(done)
+    assert m.lines[-1] == f"    start {other} on a (first)"
+    m.finish(busy)
+    assert (parts.held, places.inside) == (False, 1)
+    m.finish(other)
+    assert waits in m.scheduler._calls

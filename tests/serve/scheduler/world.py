@@ -4,6 +4,7 @@ the effects, keeps books of its own, and finds out whoever breaks a promise."""
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -39,6 +40,8 @@ class Wish:
     """Its request's next calls, one after the other."""
     between: float = 0.0
     """How long the request works by itself after each call."""
+    beside: tuple[str, ...] = ()
+    """More calls of the request that come at the same moment, one for each of these endpoints: it is in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,7 @@ class World:
         self.running: dict[int, str] = {}
         self.over: set[int] = set()
         self._fails, self._stays = fails, stays
+        self._parts: Counter[Place] = Counter()  # how many ways of each request are not at their end
         self._order, self._loads, self._unloads = count(), count(1), count(1)
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         effects = self.scheduler.on_endpoints({spec.id: spec for spec in specs}, self.now, {"device": limits})
@@ -113,7 +117,7 @@ class World:
         at = self.now
         for wish in wishes:
             at += wish.after
-            self._at(at, lambda wish=wish: self._submit(wish, Place(self.places)))  # type: ignore[misc] # bound now: the loop goes on
+            self._at(at, lambda wish=wish: self._come(wish))  # type: ignore[misc] # bound now: the loop goes on
         while self._agenda or self._unfinished():
             self._step()
         return self.calls
@@ -135,6 +139,13 @@ class World:
 
     def _at(self, at: float, act: Callable[[], None]) -> None:
         heapq.heappush(self._agenda, (at, next(self._order), act))
+
+    def _come(self, wish: Wish) -> None:
+        place = Place(self.places)
+        ways = [wish, *(replace(wish, candidates=(name,), then=(), beside=()) for name in wish.beside)]
+        self._parts[place] += len(ways)  # before the first may fail
+        for way in ways:
+            self._submit(way, place)
 
     def _submit(self, wish: Wish, place: Place) -> None:
         number = next(self._numbers)
@@ -205,6 +216,13 @@ class World:
         at_work = {id(self.calls[call].place) for call in self.running}
         most = self.places.limit
         assert most is None or len(at_work) <= self.places.inside <= most, "no more requests work than may"
+        self._check_nobody_idles()
+
+    def _check_nobody_idles(self) -> None:
+        """Where there is room nobody waits who may begin."""
+        for name, lane in self.scheduler.lanes.items():
+            idle = lane.waiting and lane.endpoint.has_room and lane.head(self.now) is not None
+            assert not idle, f"{name} has room, and one waits there who may begin"
 
     def _check_memory(self) -> None:
         """Never more is loaded than may be, but for one model that is too large and that a call has no other for: that is
@@ -246,7 +264,11 @@ class World:
             self._leave(told)
 
     def _leave(self, told: Told) -> None:
-        if told.place is not None and told.place.rest():
+        """One way of the request is at its end; it leaves with the last."""
+        if told.place is None:
+            return
+        self._parts[told.place] -= 1
+        if not self._parts[told.place] and told.place.rest():
             self._obey(self.scheduler.on_freed(self.places, self.now))
 
     def _load(self, effect: Load) -> None:
