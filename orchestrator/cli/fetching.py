@@ -79,7 +79,7 @@ def refuse_loss(mine: Mapping[str, Any] | None, failed: Mapping[str, str], servi
     had = {each["alias"]: bool(each["endpoints"]) for each in mine["models"]}
     silent = any(each.by == NOTHING and each.agent in answered for each in serving)
     for alias, why in failed.items():
-        if silent or had.get(alias, True):
+        if silent or had.get(alias, False):
             raise DeployError(
                 f"{mine['name']} goes on as it was, revision {mine['revision']}: {why}",
                 cure="mend that and apply again; --no-pull applies it without the model",

@@ -243,6 +243,8 @@ class Endpoint:
             self.unheard.heard(now)
             self.breaker.succeeded(now)
             self._on_trial = False
+        elif isinstance(error, (BadRequest, ServerBusy, RateLimited)):  # it answers, though no token
+            self.unheard.heard(now)
         tried = self.breaker.state == "half_open"
         ran = self.in_flight > 0 or self.last_progress >= began
         lives = error is None or ran or isinstance(error, (BadRequest, ServerBusy, RateLimited))

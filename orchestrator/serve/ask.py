@@ -13,13 +13,13 @@ from orchestrator.core.record import record
 from orchestrator.deploy.endpoint import EndpointState
 from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
-from orchestrator.serve.asked import Asked, Learn
 from orchestrator.serve.counted import Counted
 from orchestrator.serve.effect import Start, StartKind
 from orchestrator.serve.near_only import near_only
 from orchestrator.serve.outbound import Closed, Customs
 from orchestrator.serve.places import Place
 from orchestrator.serve.steps.window import too_long, window_of
+from orchestrator.serve.window_first import Learn, WindowFirst
 
 GRACE: Final = 0.5
 """Seconds that a provider's own time-out comes after the deadline, so that it is the loop which tells that it passed."""
@@ -154,12 +154,16 @@ def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider
         way = ask.customs.way(start.spec)
     else:
         way = start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
-    if start.asks and learn is not None and way is start.spec.provider and isinstance(way, Loader):
-        return cast(Provider, Asked(start.spec, learn))
-    if start.spec.bounded and way is start.spec.provider:
-        window = window_of(start.spec, start.window)
-        way = cast(Provider, Counted(way, window)) if window.counts else way
-    return near_only(way, start.spec.provider) if ask.near and start.target.zone != "cloud" else way
+    # What is asked of a server before a call, the last first: its window, by a load that holds nothing of the call; whether it
+    # passes the call on; how many tokens it counts, for which it reads the call.
+    own, window = way is start.spec.provider, window_of(start.spec, start.window)
+    if own and start.spec.bounded and window.counts:
+        way = cast(Provider, Counted(way, window))
+    if ask.near and start.target.zone != "cloud":
+        way = near_only(way, start.spec.provider)
+    if own and start.asks and learn is not None and isinstance(start.spec.provider, Loader):
+        way = cast(Provider, WindowFirst(way, start.spec, learn))
+    return way
 
 
 def call_for(ask: Ask, start: Start, now: float) -> ChatCall:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import cast
 
 from orchestrator.core.errors import Withheld
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Forwarder, Provider, Target
+from orchestrator.serve.clock import current_time
+from orchestrator.serve.window_first import LEAST
 
 
 def near_only(carrier: Provider, provider: Provider) -> Provider:
@@ -27,13 +30,12 @@ class NearOnly:
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer. Raises ``Withheld`` where it would be passed on, and what asking that raised."""
-        await self._check(call.target, call.timeout)
-        return await self._carrier.chat(call)
+        return await self._carrier.chat(await self._checked(call))
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces."""
-        await self._check(call.target, call.timeout)
-        async with aclosing(self._carrier.stream(call)) as pieces:  # type: ignore[type-var] # a generator, which closes
+        checked = await self._checked(call)
+        async with aclosing(self._carrier.stream(checked)) as pieces:  # type: ignore[type-var] # a generator, which closes
             async for delta in pieces:
                 yield delta
 
@@ -41,6 +43,12 @@ class NearOnly:
         """One vector a text."""
         await self._check(target, timeout)
         return await cast(Embedder, self._carrier).embed(target, texts, timeout)
+
+    async def _checked(self, call: ChatCall) -> ChatCall:
+        """The call with the time that is left."""
+        began = current_time()
+        await self._check(call.target, call.timeout)
+        return replace(call, timeout=max(LEAST, call.timeout - (current_time() - began)))
 
     async def _check(self, target: Target, within: float) -> None:
         if await self._forwarder.forwards(target, within):

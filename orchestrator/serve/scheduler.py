@@ -171,8 +171,8 @@ class Scheduler(Doubts):
             self._after_fault(call, lane, error, now)
         else:
             self._judge_silence(call, lane, now)
-            self._given_up(call, lane, now)
             self._fail(call, error)
+            self._given_up(call, lane, now)
         if lane.waiting or lane.endpoint.removed:
             self._dispatch(lane, now)
         return self._take(now)

@@ -18,6 +18,7 @@ from orchestrator.ports.provider import Forwarder, Target
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.http_protocol import Connection, HttpRequest
 from orchestrator.testing.http_shell import HttpShell
+from orchestrator.testing.lifecycle.store import stored
 from tests.policy.shop import alone
 
 __all__ = ["alone"]
@@ -67,8 +68,11 @@ class Ward:
 
 
 @asynccontextmanager
-async def ward(folder: Path, *agents: Mapping[str, Any], models: tuple[str, ...] = ("own",)) -> AsyncIterator[Ward]:
-    server = Ollama(simulated([*models]))
+async def ward(
+    folder: Path, *agents: Mapping[str, Any], models: tuple[str, ...] = ("own",), out: bool = False, **more: Any
+) -> AsyncIterator[Ward]:
+    """A deployment on an Ollama, whose models may be ``out`` of its memory."""
+    server = Ollama(SimulatedEndpoint(kept=stored([*models])) if out else simulated([*models]))
     await server.start()
     try:
         written = {
@@ -79,6 +83,7 @@ async def ward(folder: Path, *agents: Mapping[str, Any], models: tuple[str, ...]
                     {"alias": each, "model": each, "provider": "ollama", "endpoint": server.url} for each in models
                 ],
                 "agents": list(agents) or [NURSE],
+                **more,
             },
         }
         path = folder / "ward.yaml"
@@ -110,6 +115,16 @@ async def test_a_stream_is_no_other_way(tmp_path: Path) -> None:
         it.server.came.clear()
         events = [each async for each in it.opened.stream(CANARY)]
     assert events[-1].fields["result"].error["code"] == "ORC550" and it.server.canaries == []
+
+
+async def test_a_server_that_is_asked_for_its_window_first_is_asked_that_too(tmp_path: Path) -> None:
+    """One that loads by itself for the call: the load holds nothing of it."""
+    async with ward(tmp_path, out=True, resources={"auto_unload_idle_models": False}) as it:
+        it.server.pass_on()
+        result = await it.run()
+        assert "/api/generate" in [path for path, _ in it.server.came]
+    assert it.server.canaries == [] and it.server.looks == 1
+    assert result.error is not None and result.error["code"] == "ORC550"
 
 
 async def test_what_is_not_restricted_costs_no_question(tmp_path: Path) -> None:

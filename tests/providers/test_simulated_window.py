@@ -9,7 +9,7 @@ from orchestrator.core.message import Message
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.lifecycle import Loader, LoadOptions, Puller
 from orchestrator.ports.provider import Capability, ChatCall, Support, Target
-from orchestrator.serve.asked import Asked
+from orchestrator.serve.window_first import WindowFirst
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.http_shell import serving
 from orchestrator.testing.lifecycle.store import stored
@@ -41,7 +41,7 @@ async def test_an_ollama_that_has_the_model_out_is_asked_and_not_sent_what_it_wo
         provider = next(each for each in open_all() if each.kind == "ollama")
         target = Target("ollama", f"{shell.url}/v1", WANTED)
         spec = EndpointSpec("m", target, provider, capabilities={Capability.OVERFLOW_REFUSED: Support.IGNORED})
-        asked = Asked(spec, learned.__setitem__)
+        asked = WindowFirst(spec.provider, spec, learned.__setitem__)
         with pytest.raises(ContextTooLong) as caught:
             await asked.chat(ChatCall(target, (Message("user", "word " * 480),), timeout=5.0))
         sent = len(endpoint.records)

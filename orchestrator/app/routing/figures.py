@@ -138,8 +138,8 @@ SHARES: Final = ("first_right", "decided", "decided_right", "refused")
 
 
 def below(figures: Figures, least: float) -> list[str]:
-    """Which shares are under ``least``: the first choice of those that somebody answers, and what was decided of all. Nothing that
-    was tried is under any."""
+    """Which shares are under ``least``: the first choice of those that somebody answers, and what was decided of all. Where
+    nothing was tried, that is under any."""
     told = {"the first choice is right": figures.first_right, "right of what was decided": figures.decided_right}
     if not figures.tried:
         return ["there is no request to try"]

@@ -16,41 +16,38 @@ from orchestrator.serve.steps.window import too_long, window_of
 
 Learn = Callable[[str, int], None]
 """Is told the window of an endpoint."""
-_LEAST: Final = 0.001
+LEAST: Final = 0.001
 """Seconds that a call is left at least: its deadline is held by who asked for it."""
 
 
-class Asked:
-    """Stands before the provider of an endpoint, which is a ``Loader``; raises ``ContextTooLong`` where the window that its server
-    tells is too small, and what a load raises. The load is the one that the call would have caused: how long the model stays is
-    left to its server."""
+class WindowFirst:
+    """Stands before the ``carrier`` of calls to an endpoint, whose provider is a ``Loader``; raises ``ContextTooLong`` where the
+    window that its server tells is too small, and what a load raises. The load is the one that the call would have caused: how
+    long the model stays is left to its server."""
 
-    kind = "asked"
+    kind = "window-first"
 
-    def __init__(self, spec: EndpointSpec, learn: Learn) -> None:
+    def __init__(self, carrier: Provider, spec: EndpointSpec, learn: Learn) -> None:
+        self._carrier = carrier
         self._spec = spec
         self._learn = learn
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""
-        return await self._provider.chat(await self._checked(call))
+        return await self._carrier.chat(await self._checked(call))
 
     async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
         """The answer in pieces."""
         checked = await self._checked(call)
-        async with aclosing(self._provider.stream(checked)) as pieces:  # type: ignore[type-var] # a generator, which closes
+        async with aclosing(self._carrier.stream(checked)) as pieces:  # type: ignore[type-var] # a generator, which closes
             async for delta in pieces:
                 yield delta
-
-    @property
-    def _provider(self) -> Provider:
-        return self._spec.provider
 
     async def _checked(self, call: ChatCall) -> ChatCall:
         """The call with the time that is left, where it fits."""
         began = current_time()
         try:
-            loaded = await cast(Loader, self._provider).load(call.target, LoadOptions(), call.timeout)
+            loaded = await cast(Loader, self._spec.provider).load(call.target, LoadOptions(), call.timeout)
         except BadRequest:  # what stands before the server lets no such request through: nothing is known, as before
             return call
         if loaded.context is not None:
@@ -58,4 +55,4 @@ class Asked:
             why = too_long(call, window_of(self._spec, loaded.context))
             if why is not None:
                 raise why
-        return replace(call, timeout=max(_LEAST, call.timeout - (current_time() - began)))
+        return replace(call, timeout=max(LEAST, call.timeout - (current_time() - began)))
