@@ -105,6 +105,21 @@ def test_a_queue_with_one_slot_waits_as_long_as_theory_says() -> None:
     assert server.busy == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("most", [1, 3])
+def test_a_limit_of_requests_in_work_is_as_many_slots_and_holds_nothing_else_back(most: int) -> None:
+    """A request has its place with the model, as in a runtime: what needs no model is answered beside."""
+    order = Order(rps=4, duration="60s", service=["desk=400ms", "rules=20ms"])
+    rules = one("rules", models=[])
+    free, limited = single(most), single(8)
+    plans = [
+        replace(each, elements={**each.elements, rules.address: rules})
+        for each in (free, replace(limited, max_concurrent=most))
+    ]
+    first, second = (simulate(each, order).story.wishes for each in plans)
+    assert [(wish.began, wish.outcome) for wish in first] == [(wish.began, wish.outcome) for wish in second]
+    assert all(wish.began == wish.at for wish in second if wish.agent == "rules")
+
+
 def test_shares_and_doors_are_drawn_as_they_were_asked_for() -> None:
     simulated = simulate(FLEET, Order(rps=50, duration="60s", service=["1ms"], share=["front=3", "shop=0"]))
     asked = Counter(wish.agent for wish in simulated.story.wishes)

@@ -24,6 +24,7 @@ from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Identity, Secret, ServedModel, Target
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.loop import Ask, Loop
+from orchestrator.serve.places import Place
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 
 KIND: Final = "simulated"
@@ -128,6 +129,7 @@ class NodeEngine:
         self.node = node
         self.loop = Loop(limits, world.jitter)
         self.gate = Gate(world.blueprint.max_concurrent, limits.classes)
+        self.gate.shared_by(self.loop.share)
         self.mesh: Mesh | None = None
         self.servers: dict[str, ModelServer] = {}
         self.in_work = self.away = 0
@@ -175,16 +177,14 @@ class NodeEngine:
     async def _run(self, wish: Wish, timeout: float, *, handed: bool = False) -> str:
         deadline = anyio.current_time() + timeout
         self.in_work += 1
+        place = self.gate.request()
         try:
-            await self.gate.enter(deadline)
-            try:
-                if self.mesh is None or handed or self._stays(self.mesh, wish.agent):
-                    await self._here(wish, deadline)
-                    return self.node
-                return await self._elsewhere(self.mesh, wish, deadline)
-            finally:
-                self.gate.leave()
+            if self.mesh is None or handed or self._stays(self.mesh, wish.agent):
+                await self._here(wish, deadline, place)
+                return self.node
+            return await self._elsewhere(self.mesh, wish, deadline)
         finally:
+            place.leave()
             self.in_work -= 1
 
     def _stays(self, mesh: Mesh, agent: str) -> bool:
@@ -196,7 +196,7 @@ class NodeEngine:
             return mesh.epoch_of(agent) is not None
         return spec["data_class"] == "restricted" or not mesh.sooner(agent)
 
-    async def _here(self, wish: Wish, deadline: float) -> None:
+    async def _here(self, wish: Wish, deadline: float, place: Place) -> None:
         candidates = self._candidates.get(wish.agent, ())
         if not candidates:
             wish.begin(self.node, "")
@@ -205,7 +205,7 @@ class NodeEngine:
             return
         call = ChatCall(Target("", "", ""), (Message("user", wish.agent),), request_id=wish.id)
         queue = self._world.blueprint.queue.get("interactive")
-        await self.loop.chat(Ask(call, candidates, deadline, queue=queue))
+        await self.loop.chat(Ask(call, candidates, deadline, queue=queue, place=place))
         self._has_taken(wish)
 
     def _has_taken(self, wish: Wish) -> None:
@@ -254,4 +254,4 @@ class NodeEngine:
     @property
     def waiting(self) -> int:
         """Requests in its queues."""
-        return self.gate.waiting + sum(view.waiting for view in self.loop.snapshot())
+        return self.gate.waiting
