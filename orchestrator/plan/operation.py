@@ -150,7 +150,7 @@ class FetchModel(ServeWithoutModel):
     fetched: str
 
     def does(self) -> str:
-        return self.fetched
+        return in_line(self.fetched)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.blueprint import ModelSpec
 from orchestrator.core.extras import install_line
+from orchestrator.core.in_line import in_line
 from orchestrator.core.names import is_cloud_tag, nearest
 from orchestrator.plan.builds import means, nearest_build
 from orchestrator.plan.choosing import Option
@@ -18,7 +19,11 @@ from orchestrator.ports.provider import WRONG_KEY, Capability, ServedModel
 
 
 def why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
-    """The reason, with who answers instead."""
+    """The reason, with who answers instead; in one line, whatever servers call their models."""
+    return in_line(_why_unserved(spec, observed))
+
+
+def _why_unserved(spec: ModelSpec, observed: ObservedState) -> str:
     alias, endpoint = spec["alias"], spec["endpoint"]
     if spec["zone"] == "cloud" and not endpoint:
         return f"{alias} is in the cloud, and the manifest gives no endpoint for it"

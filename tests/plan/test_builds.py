@@ -445,3 +445,12 @@ def test_what_is_only_measured_refuses_no_model_that_a_server_lists(loaded: bool
     assert bind_all(made, state(server, device=here))["phi-4-mini"].endpoints
     limited = replace(made, resources={"max_memory_usage": 1 * GB})
     assert bool(bind_all(limited, state(server, device=here))["phi-4-mini"].endpoints) is (loaded is True)
+
+
+def test_a_server_that_lists_models_is_no_way_to_steer_a_terminal() -> None:
+    """What it calls them stands in the reason, on one line, as it is spelled and not as a terminal would obey it."""
+    url = "http://127.0.0.1:8080"
+    ids = ("\x1b[31mred\x1b[0m", "a\nb", "x\rHIDDEN", "c\u202egpj")
+    server = ObservedServer("llama-cpp", url, f"{url}/v1", tuple(map(ServedModel, ids)))
+    missing = bound(model("mine", ids={"*": ["mine"]}, endpoint=url), device(64 * GB), server).missing
+    assert missing.isprintable() and "\u241b[31mred" in missing and "a\u240ab" in missing and "\\u202egpj" in missing

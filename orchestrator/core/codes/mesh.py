@@ -82,7 +82,7 @@ CODES: Final[tuple[Code, ...]] = (
         "ORC581",
         "too large to go to another node",
         "A request goes to another node with its history and what its run has learned, in one message of 1 MB at most, and so does "
-        "its answer. This one is larger. It is not tried again, and is not kept: it would be as large later.",
+        "its answer. This one is larger. It is not tried again, as it would be as large later.",
         "Send less at once, begin a new session, or ask the node that holds the agent itself.",
     ),
 )
