@@ -12,10 +12,11 @@ _STEERING: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u206
 def in_line(text: str) -> str:
     """What a server calls itself or a model, for a row or a sentence: what would steer a terminal, or tear the row, is shown
     instead (a newline as ``␊``)."""
-    return text if text.isprintable() else _STEERING.sub(_visible, text)
+    return text if text.isprintable() else _STEERING.sub(visible, text)
 
 
-def _visible(found: re.Match[str]) -> str:
+def visible(found: re.Match[str]) -> str:
+    """A sign that a terminal obeys, as one that it shows."""
     code = ord(found[0])
     if code < 0x20:
         return chr(0x2400 + code)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
 from typing import cast
 
 from orchestrator.core.errors import Withheld
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Forwarder, Provider, Target
+from orchestrator.ports.provider import ChatCall, Embedder, Forwarder, Provider, Target
+from orchestrator.serve.before import Before
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.window_first import LEAST
 
@@ -19,32 +18,20 @@ def near_only(carrier: Provider, provider: Provider) -> Provider:
     return cast(Provider, NearOnly(carrier, provider)) if isinstance(provider, Forwarder) else carrier
 
 
-class NearOnly:
+class NearOnly(Before):
     """Asks right before each call, retries too: between two looks at a server a model of its own may have become one that it only
     passes on. Where it does not tell, nothing is sent."""
 
     def __init__(self, carrier: Provider, forwarder: Forwarder) -> None:
-        self._carrier = carrier
+        super().__init__(carrier)
         self._forwarder = forwarder
-        self.kind = carrier.kind
-
-    async def chat(self, call: ChatCall) -> ChatReply:
-        """One whole answer. Raises ``Withheld`` where it would be passed on, and what asking that raised."""
-        return await self._carrier.chat(await self._checked(call))
-
-    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
-        """The answer in pieces."""
-        checked = await self._checked(call)
-        async with aclosing(self._carrier.stream(checked)) as pieces:  # type: ignore[type-var] # a generator, which closes
-            async for delta in pieces:
-                yield delta
 
     async def embed(self, target: Target, texts: tuple[str, ...], timeout: float) -> tuple[tuple[float, ...], ...]:
         """One vector a text."""
         await self._check(target, timeout)
-        return await cast(Embedder, self._carrier).embed(target, texts, timeout)
+        return await cast(Embedder, self.carrier).embed(target, texts, timeout)
 
-    async def _checked(self, call: ChatCall) -> ChatCall:
+    async def checked(self, call: ChatCall) -> ChatCall:
         """The call with the time that is left."""
         began = current_time()
         await self._check(call.target, call.timeout)

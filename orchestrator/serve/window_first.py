@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, cast
 
 from orchestrator.core.errors import BadRequest
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.lifecycle import Loader, LoadOptions
-from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
+from orchestrator.ports.provider import ChatCall, Provider
+from orchestrator.serve.before import Before
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.steps.window import too_long, window_of
 
@@ -20,30 +20,17 @@ LEAST: Final = 0.001
 """Seconds that a call is left at least: its deadline is held by who asked for it."""
 
 
-class WindowFirst:
+class WindowFirst(Before):
     """Stands before the ``carrier`` of calls to an endpoint, whose provider is a ``Loader``; raises ``ContextTooLong`` where the
     window that its server tells is too small, and what a load raises. The load is the one that the call would have caused: how
     long the model stays is left to its server."""
 
-    kind = "window-first"
-
     def __init__(self, carrier: Provider, spec: EndpointSpec, learn: Learn) -> None:
-        self._carrier = carrier
+        super().__init__(carrier)
         self._spec = spec
         self._learn = learn
 
-    async def chat(self, call: ChatCall) -> ChatReply:
-        """One whole answer."""
-        return await self._carrier.chat(await self._checked(call))
-
-    async def stream(self, call: ChatCall) -> AsyncIterator[Delta]:
-        """The answer in pieces."""
-        checked = await self._checked(call)
-        async with aclosing(self._carrier.stream(checked)) as pieces:  # type: ignore[type-var] # a generator, which closes
-            async for delta in pieces:
-                yield delta
-
-    async def _checked(self, call: ChatCall) -> ChatCall:
+    async def checked(self, call: ChatCall) -> ChatCall:
         """The call with the time that is left, where it fits."""
         began = current_time()
         try:

@@ -1,4 +1,4 @@
-"""A request that comes to one node and is answered by another."""
+"""A request that comes to one node and is answered by another. All waiting is of virtual time."""
 
 from __future__ import annotations
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final, TextIO
 
+from orchestrator.core.in_line import visible
+
 _CODES: Final = {
     "bold": "1",
     "dim": "2",
@@ -22,14 +24,7 @@ _PAINTED: Final = re.compile(f"(\x1b\\[(?:0|{'|'.join(_CODES.values())})m)")
 
 def harmless(text: str) -> str:
     """A text of somebody else, for a terminal: what it would obey is shown instead (``\x1b`` as ``␛``)."""
-    return _OBEYED.sub(_visible, text)
-
-
-def _visible(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\u2421" if code == 0x7F else f"\\u{code:04x}"
+    return _OBEYED.sub(visible, text)
 
 
 class Terminal:

@@ -25,9 +25,9 @@ class Keep:
     """How many are kept of each deployment: runs, approvals and deliveries that are done; of these, and of the runs that waited
     for them, also all that were done within so many ``seconds``: whoever asked was told to come back for the answer."""
 
-    runs: int = 1_000
-    approvals: int = 1_000
-    seconds: float = 7 * 86_400.0
+    runs: int
+    approvals: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
