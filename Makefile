@@ -3,6 +3,8 @@
 
 PY := .venv/bin/python
 JOBS :=
+# Tests of one file stay in one process and in their order; many of them wait for other processes, so two cores halve the time.
+a_process_a_core := --numprocesses logical --maxprocesses 4 --dist loadfile
 build_llama_server := $(PY) scripts/build_llama_server.py $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: help demo test test-servers test-sim test-mesh check bench bench-peers runtime dev editor llama-server lock clean
@@ -26,7 +28,7 @@ demo: runtime
 
 # pytest comes last, so that its summary is the last thing to read.
 test: dev editor llama-server check
-	@$(PY) -m pytest tests tests/installed/check_foundry.py
+	@$(PY) -m pytest $(a_process_a_core) tests tests/installed/check_foundry.py
 
 test-servers: dev llama-server
 	@$(PY) -m pytest -o python_files='check_*.py' tests/installed

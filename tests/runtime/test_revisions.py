@@ -67,6 +67,11 @@ class Load:
         while len(self.ended) < count:  # noqa: ASYNC110 - of many workers
             await anyio.sleep(0.005)
 
+    async def came_to(self, revision: int) -> None:
+        """Until one has ended that it answered: so many may end while it is applied that the count says nothing of it."""
+        while all(ended != revision for _, ended, _, _ in self.ended[-BETWEEN:]):  # noqa: ASYNC110 - of many workers
+            await anyio.sleep(0.005)
+
 
 async def test_a_thousand_requests_over_six_changes_of_revision_all_succeed_where_they_began(home: Home) -> None:
     """Through a real runtime and a real model server; some are still in work when the next revision takes over."""
@@ -86,6 +91,7 @@ async def test_a_thousand_requests_over_six_changes_of_revision_all_succeed_wher
                     await anyio.to_thread.run_sync(client.apply, Wanted(_version(number, shell.url)))
                     load.newest = number
                 await load.reached((CHANGES + 1) * BETWEEN)
+                await load.came_to(CHANGES + 1)
                 load.going = False
     last = _version(CHANGES + 1, shell.url)
     assert diff(last, await anyio.to_thread.run_sync(client.observe, last)).empty

@@ -16,7 +16,9 @@ from orchestrator.plugins.providers.compatible import CompatibleProvider
 from orchestrator.plugins.providers.in_process.place import folder_of
 from orchestrator.ports.provider import WRONG_KEY, Identity, Provider, Secret, ServedModel
 
-_CONNECT: Final = 0.3  # seconds; on a device a port is open or refused at once
+_CONNECT: Final = (
+    1.0  # seconds; on a device a port is open or refused at once, but one that computes may be late to see it
+)
 _NO_KEY: Final = frozenset((401, 403))
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TITLE_LENGTH: Final = 60
@@ -62,7 +64,8 @@ async def discover(
 ) -> Discovery:
     """Look at every address once. The first provider that recognises a server has it, so put the narrow ones first.
 
-    ``api_keys`` are by address. Takes well below a second when nobody answers.
+    ``api_keys`` are by address. Takes well below a second where every port is refused,
+    and about one where a machine is away.
     """
     places = tuple(dict.fromkeys(urls))
     keys = api_keys or {}
