@@ -43,7 +43,7 @@ from orchestrator.app.wiring import Around, Planes, Plugins, Stores, make_worksh
 from orchestrator.core.errors import DeployError, OrchestratorError, StateUnusable
 from orchestrator.core.event import Event
 from orchestrator.deploy.live import CUT_SECONDS
-from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.supervisor_rules import END_SECONDS
 from orchestrator.deploy.yard import keep_ending_strays
 from orchestrator.gateway.bind import bind_first_free, bind_port, bind_private
 from orchestrator.gateway.control import ControlApi, Controlled

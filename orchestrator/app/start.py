@@ -19,7 +19,7 @@ from orchestrator.app.rotating import LARGEST
 from orchestrator.app.told import TOLD, Told
 from orchestrator.core.errors import AnotherRuns, OrchestratorError, RuntimeUnavailable
 from orchestrator.core.quantity import format_size
-from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.supervisor_rules import END_SECONDS
 from orchestrator.plugins.hosts.local import home_in_full
 from orchestrator.ports.host import Folders, Host, ProcessIdentity, make_private
 from orchestrator.ports.log_file import cut

@@ -1,9 +1,12 @@
-"""What the table of deployments needs to know of servers that are started: they share the memory of models."""
+"""What the table of deployments and the servers that are started need to know of each other: they share the memory of models, and
+one that is called is not ended."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Protocol
+
+from orchestrator.plan.observed import ServerUse
 
 
 class Alongside(Protocol):
@@ -16,6 +19,10 @@ class Alongside(Protocol):
 
     def turning(self) -> frozenset[str]:
         """Servers that take turns in memory."""
+        ...
+
+    def finishing(self) -> frozenset[str]:
+        """Root URLs of those that are ended once they have finished what they work on: nothing more is sent there."""
         ...
 
     def wake(self, names: Collection[str]) -> None:
@@ -35,5 +42,25 @@ class NoServers:
         """Nobody takes turns."""
         return frozenset()
 
+    def finishing(self) -> frozenset[str]:
+        """Nobody is ended."""
+        return frozenset()
+
     def wake(self, names: Collection[str]) -> None:
         """Nobody rests that must not."""
+
+
+class Callers(Protocol):
+    """Those who call servers that are started."""
+
+    def use_of(self, name: str, url: str) -> ServerUse:
+        """Which revisions of a deployment call the server at this root URL."""
+        ...
+
+    def works_at(self, url: str) -> bool:
+        """Whether the server at this root URL works on a call."""
+        ...
+
+    def refresh(self) -> None:
+        """See anew what is there to be called."""
+        ...

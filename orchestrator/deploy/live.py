@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
@@ -16,6 +16,7 @@ from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.alongside import Alongside, NoServers
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
+from orchestrator.deploy.joined import kept, shared
 from orchestrator.deploy.plane import Door, RequestPlane, Serving
 from orchestrator.deploy.residence import PoolLimits
 from orchestrator.deploy.resting import agreed, in_turns, processes_called, processes_that_rest
@@ -23,7 +24,6 @@ from orchestrator.deploy.told import ToldOf
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.pressure import pressure_of
-from orchestrator.ports.provider import Target
 from orchestrator.ports.strategy import Ages
 from orchestrator.ports.tool import Tool
 
@@ -96,6 +96,7 @@ class LiveTable:
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
         self._beside: tuple[object, ...] = ()
+        self._finishing: frozenset[str] = frozenset()
         self._told = ToldOf()
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -174,6 +175,13 @@ class LiveTable:
         there = [views[name] for name, spec in self._endpoints.items() if name in views and _is_at(spec, urls)]
         return sum(each["in_flight"] + each["waiting"] for each in there), sum(each["slots"] for each in there)
 
+    def works_at(self, url: str) -> bool:
+        """Whether the server at this root URL works on a call."""
+        views = self.plane.views()
+        return any(
+            views[name]["in_flight"] for name, spec in self._endpoints.items() if name in views and _is_at(spec, [url])
+        )
+
     def stalled(self) -> list[str]:
         """Addresses of servers to which calls make no progress."""
         views = self.plane.views()
@@ -193,9 +201,11 @@ class LiveTable:
             self._know()
 
     def refresh(self) -> None:
-        """What models may take, where that is written, changes with the servers that come and go beside them."""
+        """What models may take, where that is written, changes with the servers that come and go beside them; and nothing more is
+        sent to one that only finishes."""
         limited = any(each.is_limited for live in self._all_live() for each in live.deployment.pools.values())
-        if limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside:
+        finishing = self.alongside.finishing() != self._finishing
+        if finishing or (limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside):
             self._know()
 
     def try_again(self, name: str) -> None:
@@ -288,17 +298,19 @@ class LiveTable:
         pools: dict[str, PoolLimits] = {}
         for deployment in everyone:
             for name, spec in deployment.endpoints.items():
-                wanted[name] = _shared(wanted.get(name), self._told.held_by(deployment, spec))
+                wanted[name] = shared(wanted.get(name), self._told.held_by(deployment, spec))
             for name, limits in deployment.pools.items():
                 pools[name] = pools[name].and_also(limits) if name in pools else limits
         wanted = agreed(wanted, [each.endpoints.values() for each in everyone])
         wanted = in_turns(wanted, self.alongside.turning())
-        self._endpoints = {name: _kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
+        self._endpoints = {name: kept(self._endpoints.get(name), spec) for name, spec in wanted.items()}
         self._resting = processes_that_rest(wanted.values())
         held, claimed = self.alongside.held(self._resting)  # those are reckoned as models
         self._beside = (held, claimed, self.alongside.turning())
         left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
-        self.plane.set_endpoints(self._endpoints, left)
+        self._finishing = self.alongside.finishing()
+        there = {name: spec for name, spec in self._endpoints.items() if not _is_at(spec, self._finishing)}
+        self.plane.set_endpoints(there, left)
         self.alongside.wake(processes_called(everyone) - self._resting)
 
     def report(self, error: Exception) -> None:
@@ -341,34 +353,6 @@ def _is_at(spec: EndpointSpec, urls: Collection[str]) -> bool:
 
 def _among(one: object, others: Iterable[object]) -> bool:
     return any(one is other for other in others)
-
-
-def _shared(one: EndpointSpec | None, other: EndpointSpec) -> EndpointSpec:
-    """Two manifests may say different things of one endpoint: of calls at once the smaller number holds for both, and nobody's
-    model is unloaded early."""
-    if one is None:
-        return other
-    on_battery = [each for each in (one.battery_slots, other.battery_slots) if each is not None]
-    both = one.residence.and_also(other.residence) if one.residence and other.residence else None
-    return replace(
-        other,
-        slots=min(one.slots, other.slots),
-        battery_slots=min(on_battery, default=None),
-        residence=both or one.residence or other.residence,
-        process=one.process or other.process,
-    )
-
-
-def _kept(old: EndpointSpec | None, new: EndpointSpec) -> EndpointSpec:
-    """The old target where it is the same, so that the scheduler does not judge the server afresh."""
-    if old is not None and old.provider is new.provider and _same_target(old.target, new.target):
-        return replace(new, target=old.target)
-    return new
-
-
-def _same_target(one: Target, other: Target) -> bool:
-    keys = [target.api_key.reveal() if target.api_key else None for target in (one, other)]
-    return keys[0] == keys[1] and replace(one, api_key=None) == replace(other, api_key=None)
 
 
 def _as_they_are(live: Live) -> Mapping[str, Facets]:

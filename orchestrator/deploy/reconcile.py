@@ -68,9 +68,7 @@ class Reconciler:
         self.rules = rules
         self._inbox = Inbox()
         self._telling = Telling(emit, rules.now, self.doings.heard)
-        self.starting = Starting(
-            workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table.use_of
-        )
+        self.starting = Starting(workshop.yard, emit, self._server_changed, lambda: self._observer.device, self.table)
         self._observer = Observer(workshop, self.starting.servers.kept_addresses)
         self.table.after, self.table.alongside = self._end_servers, self.starting
         self._applying: set[Begun] = set()

@@ -18,10 +18,6 @@ from orchestrator.ports.durable import write_durably
 from orchestrator.ports.host import Processes, ProcessIdentity, make_private
 from orchestrator.ports.lifecycle import LaunchOrder
 
-LOG_SIZE: Final = 8_000_000
-"""Bytes of a log beyond which only its end is kept."""
-_LAST: Final = 4_000
-"""Bytes of a log that its last lines are looked for in."""
 _OWN: Final = "process-"
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._#-]")
 
@@ -172,24 +168,3 @@ def file_name(name: str) -> str:
     """A name for files: readable, and different for different names."""
     fit = _UNFIT.sub("-", name.replace("/", ".", 1))
     return fit if fit == name.replace("/", ".", 1) and len(fit) < 120 else f"{fit[:100]}-{digest_of(name)[:8]}"
-
-
-# -- logs -------------------------------------------------------------------------------------------------------------
-
-
-def size_of(log: Path) -> int:
-    """Its bytes; 0 where there is none."""
-    return log.stat().st_size if log.exists() else 0
-
-
-def last_lines(log: Path, begin: int = 0, count: int = 3) -> str:
-    """The last lines of a log that say something, in one; of what was written after its first ``begin`` bytes."""
-    try:
-        with log.open("rb") as file:
-            size = log.stat().st_size
-            file.seek(max(0, begin if begin <= size else 0, size - _LAST))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " | ".join(line[:200] for line in lines[-count:])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.core.errors import OrchestratorError, PortTaken
 from orchestrator.core.failpoint import declare, failpoint
-from orchestrator.deploy.free_port import free_port, is_free
+from orchestrator.deploy.free_port import free_port, holder_of, is_free, named, port_of
 from orchestrator.deploy.server_records import ServerRecord, ServerRecords, ServerWant, known
 from orchestrator.deploy.yard import Yard
 from orchestrator.ports.host import Child, make_private
@@ -26,13 +26,14 @@ class Prepared:
     record: ServerRecord
 
 
-def prepare(want: ServerWant, yard: Yard, before: int, holder: Callable[[int], str]) -> Prepared:
+def prepare(want: ServerWant, yard: Yard, before: int, running: Mapping[str, ServerRecord]) -> Prepared:
     """Find its port, the one that it had ``before`` where that is free, and its command; written down before it is started:
-    whoever comes after a power cut looks for the marker. ``holder`` says in words who has a port. Raises ``PortTaken``,
+    whoever comes after a power cut looks for the marker. ``running`` are our own by name,
+    for who has a port that is taken. Raises ``PortTaken``,
     ``DeployError``, ``PlanError`` and ``OSError``."""
     port = want.order.port or free_port(want.order.host, before)
     if want.order.port and not is_free(want.order.host, port):
-        raise PortTaken(f"port {port} is taken{holder(port)}", cure="write another `port`, none, or end that")
+        raise PortTaken(f"port {port} is taken{_holder(running, port)}", cure="write another `port`, none, or end that")
     launch = yard.launch(want.kind, replace(want.order, port=port))
     make_private(yard.logs)
     for folder in launch.folders:
@@ -60,3 +61,10 @@ def why_not(error: Exception) -> str:
     if isinstance(error, OrchestratorError):
         return error.line
     return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+
+
+def _holder(running: Mapping[str, ServerRecord], port: int) -> str:
+    """Who listens there, in words: one of ours, or another process."""
+    ours = next((name for name, each in running.items() if port_of(each.url) == port), "")
+    deployment, _, alias = ours.partition("/")
+    return f" by server.{alias} of {deployment}" if ours else named(holder_of(port)) or " by another process"

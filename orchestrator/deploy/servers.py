@@ -20,20 +20,18 @@ from orchestrator.core.event import Event
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.first_token import first_token
-from orchestrator.deploy.free_port import holder_of, named, port_of
+from orchestrator.deploy.free_port import port_of
 from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
+from orchestrator.deploy.server_logs import ServerLogs
 from orchestrator.deploy.server_records import (
-    LOG_SIZE,
     ServerRecord,
     ServerRecords,
     ServerWant,
-    file_name,
     known,
-    last_lines,
-    size_of,
 )
 from orchestrator.deploy.server_start import begin, prepare, why_not
-from orchestrator.deploy.supervisor import AT_REST, END_SECONDS, Supervisor, SupervisorRules
+from orchestrator.deploy.supervisor import AT_REST, Supervisor
+from orchestrator.deploy.supervisor_rules import END_SECONDS, SupervisorRules
 from orchestrator.deploy.turns import Shares
 from orchestrator.deploy.ward import seen
 from orchestrator.deploy.yard import Yard, end_strays, still_there
@@ -41,7 +39,6 @@ from orchestrator.plan.generations import server_of
 from orchestrator.plan.observed import StartedServer
 from orchestrator.plan.started_words import LISTENS
 from orchestrator.ports.host import ProcessIdentity
-from orchestrator.ports.log_file import cut
 
 declare("server.wanted", "server.ready", "server.resting", "server.asked-to-end", "server.gone")
 
@@ -57,8 +54,12 @@ RULES: Final = SupervisorRules()
 class Servers:
     """The owner of all processes of servers. Methods are called from tasks of the loop; :meth:`run` does the work.
 
-    ``on_change`` hears that a server became ready or was given up; one that is only started again keeps its place.
+    ``on_change`` hears that a server became ready or was given up; one that is only started again keeps its place. ``works``
+    tells whether the server at a root URL works on something, ``on_finishing`` is called when one only finishes that.
     """
+
+    works: Callable[[str], bool] = staticmethod(lambda _: False)
+    on_finishing: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Servers:
         self._ports: dict[str, int] = {}
         self._seats: dict[str, ServerRecord] = {}
         """Each as it was last ready."""
-        self._log_begins: dict[str, int] = {}
+        self._logs = ServerLogs(yard.logs if yard else Path())
         self._buried: set[str] = set()
         self._wake = anyio.Event()
         self._changed = anyio.Event()
@@ -91,6 +92,7 @@ class Servers:
     def want(self, want: ServerWant) -> None:
         """It shall run like this."""
         failpoint("server.wanted")
+        self._see_work()
         self._wants[want.name] = want
         now = anyio.current_time()
         self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, now, want.memory))
@@ -118,6 +120,7 @@ class Servers:
 
     def unwant(self, names: Collection[str]) -> None:
         """These shall not run any more."""
+        self._see_work()
         for name in names:
             self._do(self.supervisor.on_unwant(name, anyio.current_time()))
 
@@ -163,6 +166,11 @@ class Servers:
         """Where those listened that rest, or come back from it or from an exit: what was seen there holds."""
         return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept or ward.returns]
 
+    def finishing(self) -> frozenset[str]:
+        """Where those listen that are ended once they have finished what they work on."""
+        wards = self.supervisor.wards
+        return frozenset(each.url for name, each in self._running.items() if name in wards and wards[name].finishes)
+
     def loaded(self) -> dict[str, bool]:
         """Which have their model in memory, of those of which that is plain."""
         return {name: there for name, each in self.supervisor.wards.items() if (there := each.loaded) is not None}
@@ -191,6 +199,7 @@ class Servers:
         """End all of them, and wait for it."""
         if self._yard_or_none is not None:
             self._yard_or_none.leave()
+        self.works = lambda _: False
         self.keep(set())
         with anyio.move_on_after(END_SECONDS):
             await self.ended(set(self.supervisor.wards))
@@ -218,10 +227,12 @@ class Servers:
             while not self._closed:
                 await self._pause()
                 self._look_for_exits()
+                if self.finishing():
+                    self._see_work()
                 self._carry_out(self.supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
                     trimmed = anyio.current_time()
-                    await anyio.to_thread.run_sync(self._cut_logs)
+                    await anyio.to_thread.run_sync(self._logs.cut, list(self._running))
                     for name in list(self._running):
                         await self._count_members(name)
             self._tasks.cancel_scope.cancel()
@@ -239,6 +250,10 @@ class Servers:
                 continue
             self._buried.add(name)
             self.start_soon(self._bury, name, record)
+
+    def _see_work(self) -> None:
+        there = [name for name, each in self._running.items() if self.works(each.url)]
+        self._do(self.supervisor.on_work(there, anyio.current_time()))
 
     def _do(self, effects: list[Effect]) -> None:
         if self._tasks is None:
@@ -266,17 +281,10 @@ class Servers:
         self._do(self.supervisor.on_spawned(want.name, anyio.current_time()))
 
     def _started(self, want: ServerWant) -> ServerRecord:
-        prepared = prepare(want, self._yard, self._ports.get(want.name, 0), self._holder)
-        self._log_begins[want.name] = size_of(self._log(want.name))
-        record = begin(prepared, self._yard, self._log(want.name))
+        prepared = prepare(want, self._yard, self._ports.get(want.name, 0), self._running)
+        record = begin(prepared, self._yard, self._logs.begin(want.name))
         self._ports[want.name] = port_of(record.url)
         return record
-
-    def _holder(self, port: int) -> str:
-        """Who listens there, in words."""
-        ours = next((name for name, each in self._running.items() if port_of(each.url) == port), "")
-        deployment, _, alias = ours.partition("/")
-        return f" by server.{alias} of {deployment}" if ours else named(holder_of(port)) or " by another process"
 
     def _ask(self, effect: Ask) -> None:
         self.start_soon(self._asked, effect, self._running[effect.name])
@@ -321,7 +329,7 @@ class Servers:
         if process is None:
             return
         await self._killed(self._running.get(name, record))
-        said = await anyio.to_thread.run_sync(last_lines, self._log(name), self._log_begins.get(name, 0))
+        said = await anyio.to_thread.run_sync(self._logs.last_words, name)
         how = self._yard.processes.ended(process) or "it ended"
         self._running.pop(name, None)
         self._buried.discard(name)
@@ -340,6 +348,8 @@ class Servers:
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
         ward = self.supervisor.wards.get(effect.name)
+        if ward is not None and ward.finishes:
+            self.on_finishing()
         moved = ward is not None and (ward.crowded or (effect.state == "resting" and effect.why != AT_REST))
         self._tell(effect.name, loudly=moved or effect.state in ("ready", "empty", "failed"))
 
@@ -376,16 +386,8 @@ class Servers:
 
     def _seen(self, name: str) -> StartedServer:
         ward, record = self.supervisor.wards[name], self._running.get(name)
-        log = str(self._log(name)) if name in self._ports or name in self._log_begins else ""
+        log = str(self._logs.path(name)) if name in self._ports or self._logs.has(name) else ""
         return seen(ward, self._wants[name], record, self._seats[name] if ward.kept or ward.returns else record, log)
-
-    def _log(self, name: str) -> Path:
-        return self._yard.logs / f"{file_name(name)}.log"
-
-    def _cut_logs(self) -> None:
-        for name in list(self._running):
-            with suppress(OSError):  # a log that cannot be cut now is cut later
-                cut(self._log(name), LOG_SIZE)
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Servers, Any], None]]] = {

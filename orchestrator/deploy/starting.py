@@ -19,13 +19,14 @@ import anyio.to_thread
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.event import Event
+from orchestrator.deploy.alongside import Callers
 from orchestrator.deploy.begun import Rotation, server_steps
 from orchestrator.deploy.demand import Demand, Load
 from orchestrator.deploy.prospects import Looked, as_needed, is_there, look_at, most_of, server_names, wants_of
 from orchestrator.deploy.seen_through import BEGUN, see_through, tell_begun
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
-from orchestrator.deploy.supervisor import END_SECONDS
+from orchestrator.deploy.supervisor_rules import END_SECONDS
 from orchestrator.deploy.telling import Tell
 from orchestrator.deploy.turns import ALL_FIT, Shares, gone_first, in_order, is_leaving
 from orchestrator.deploy.wanted import Wanted
@@ -42,7 +43,7 @@ from orchestrator.plan.generations import (
     server_of,
     takes_over,
 )
-from orchestrator.plan.observed import Prospect, ServerUse, StartedServer, server_name
+from orchestrator.plan.observed import Prospect, StartedServer, server_name
 from orchestrator.plan.plan import Plan
 from orchestrator.plan.servers import ends_first
 from orchestrator.plan.started import Neighbours, fitted
@@ -58,7 +59,7 @@ ADOPTED_WITHIN: Final = 2.0
 
 class Starting:
     """Owned by the reconciler. ``on_change`` hears that a server became ready or was given up; ``device`` is what was last
-    seen of this machine, ``use_of`` which revisions of a deployment call the server at a root URL."""
+    seen of this machine."""
 
     def __init__(
         self,
@@ -66,14 +67,15 @@ class Starting:
         emit: Callable[[Event], None],
         on_change: Callable[[str], None],
         device: Callable[[], Device | None],
-        use_of: Callable[[str, str], ServerUse],
+        callers: Callers,
     ) -> None:
         self.servers = Servers(yard, emit, on_change)
+        self.servers.works, self.servers.on_finishing = callers.works_at, callers.refresh
         self.rotations: dict[str, Rotation] = {}
         """By deployment: the latest apply wins."""
         self._yard = yard
         self._device = device
-        self._use_of = use_of
+        self._use_of = callers.use_of
         self._looked: dict[str, dict[str, list[Looked]]] = {}
         """By the digest of the blueprint, and by the server's name."""
         self._stamps: dict[str, dict[str, str]] = {}
@@ -164,6 +166,10 @@ class Starting:
     def turning(self) -> frozenset[str]:
         """Servers that take turns in memory."""
         return self._turning
+
+    def finishing(self) -> frozenset[str]:
+        """Root URLs of those that are ended once they have finished what they work on."""
+        return self.servers.finishing()
 
     def wake(self, names: Collection[str]) -> None:
         """These must not rest."""

@@ -8,7 +8,7 @@ Events in, effects out. It knows no clock, process or I/O: every event brings th
        │                  ▼                          ▼
        └──── after a pause that doubles ◀────────────┘        too many exits: failed, until it rests no longer
     starting ──it answers, without its model──▶ empty ──that came──▶ ready
-    ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone
+    ready ──no progress──▶ starting        any state ──not wanted──▶ stopping ──▶ gone, once it has finished what it works on
     ready ──nobody needs it──▶ stopping ──▶ resting ──somebody needs it──▶ starting
 
 Of those that take turns in memory (``turns``) one is started only where it has room beside those that have a process, and one
@@ -19,46 +19,20 @@ lost it: it rests until somebody needs it.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from orchestrator.deploy.backoff import Backoff, Jitter
+from orchestrator.deploy.backoff import Jitter
 from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
+from orchestrator.deploy.supervisor_rules import SupervisorRules
 from orchestrator.deploy.turns import ALL_FIT, Shares
 from orchestrator.deploy.ward import Ward, WardState
 
-AGAIN: Final = Backoff(1.0, 60.0)
 RESTS: Final = "; it rests for "
 """Ends why one was given up; what follows is not true of one that nobody wants any more."""
 NEEDED_AGAIN: Final = "it is needed again"
 AT_REST: Final = "the next request starts it"
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisorRules:
-    """Times are seconds. A server is given up after ``most_exits`` within ``window``, or after ``most_unready`` in a row
-    without a first token; then it ``rests``, and is tried once more. One that was ready for ``calm`` is as good as new.
-    ``glance`` is the time between two askings of a server that starts, doubling to ``longest_glance``; ``grace`` is what it
-    has between SIGTERM and SIGKILL. ``doubted`` is what one that was ready has at most to show a token again, as its model is
-    loaded. ``looks`` is the time between two looks whether one that is empty has its model now.
-    """
-
-    again: Backoff = AGAIN
-    window: float = 600.0
-    most_exits: int = 5
-    most_unready: int = 3
-    rests: float = 900.0
-    calm: float = 60.0
-    glance: float = 0.05
-    longest_glance: float = 1.0
-    grace: float = 10.0
-    doubted: float = 60.0
-    looks: float = 5.0
-
-
-END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0
-"""The longest that ending all servers may take: asked, then killed."""
+FINISHES: Final = "; it finishes what it works on"
 
 
 class Supervisor:
@@ -70,6 +44,7 @@ class Supervisor:
         self._wards: dict[str, Ward] = {}
         self._crowded: frozenset[str] = frozenset()
         self._shares = ALL_FIT
+        self._working: frozenset[str] = frozenset()
         self._effects: list[Effect] = []
 
     @property
@@ -214,6 +189,14 @@ class Supervisor:
             self._call_crowded(now)
         return self._take()
 
+    def on_work(self, working: Collection[str], now: float) -> list[Effect]:
+        """These work on something now. One that goes, and does not any more, is ended."""
+        self._working = frozenset(working)
+        for ward in self._wards.values():
+            if ward.finishes and ward.name not in self._working:
+                self._terminate(ward, now)
+        return self._take()
+
     def on_tick(self, now: float) -> list[Effect]:
         """Time has passed."""
         for ward in list(self._wards.values()):
@@ -229,6 +212,8 @@ class Supervisor:
             ward.again = now + self.rules.longest_glance
         elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
+        elif ward.finishes:
+            self._terminate(ward, now)
         elif ward.state == "stopping" or ward.hung:
             self._effects.append(Kill(ward.name))
             ward.again = now + self.rules.grace
@@ -310,10 +295,18 @@ class Supervisor:
             self._spawn(ward, now)
 
     def _stop(self, ward: Ward, why: str, now: float) -> None:
-        if ward.state != "stopping":
-            self._become(ward, "stopping", why)
-            self._effects.append(Terminate(ward.name))
-            ward.again = now + self.rules.grace
+        if ward.state == "stopping":
+            return
+        ward.finishes = ward.state == "ready" and not ward.rests and ward.name in self._working
+        self._become(ward, "stopping", f"{why}{FINISHES}" if ward.finishes else why)
+        ward.again = now + self.rules.finishes
+        if not ward.finishes:
+            self._terminate(ward, now)
+
+    def _terminate(self, ward: Ward, now: float) -> None:
+        ward.finishes = False
+        self._effects.append(Terminate(ward.name))
+        ward.again = now + self.rules.grace
 
     def _hang(self, ward: Ward, why: str, now: float) -> None:
         """It will not come: end it at once; its exit is counted with this reason."""
@@ -331,7 +324,7 @@ class Supervisor:
         stopped = ward.state == "stopping"
         was_ready = ward.state in ("ready", "empty")
         ward.since = now if was_ready else ward.since
-        ward.asking = ward.hung = False
+        ward.asking = ward.hung = ward.finishes = False
         self._call_crowded(now)
         if not ward.wanted:
             self._forget(ward, now)

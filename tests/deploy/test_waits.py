@@ -12,7 +12,8 @@ from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
 from orchestrator.deploy.server_effects import Answer, Ask
 from orchestrator.deploy.status import status
-from orchestrator.deploy.supervisor import Supervisor, SupervisorRules
+from orchestrator.deploy.supervisor import Supervisor
+from orchestrator.deploy.supervisor_rules import SupervisorRules
 from orchestrator.deploy.trouble import Wait
 from orchestrator.deploy.waits import Doings, Moment, waits_for
 from orchestrator.deploy.wanted import Wanted

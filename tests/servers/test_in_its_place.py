@@ -72,7 +72,7 @@ async def counted(place: Place) -> AsyncIterator[list[int]]:
 async def test_one_that_goes_is_ended_before_another_comes_in_its_place(
     opened: tuple[Place, InProcess], *, busy: bool
 ) -> None:
-    """Also where it works; the plan says it with the arithmetic, and a second apply changes nothing."""
+    """Where it works on a request it finishes that; the plan says it with the arithmetic, and a second apply changes nothing."""
     place, made = opened
     place.model("am.gguf", takes=3 if busy else 0)
     place.model("bm.gguf", loading=0.3)
@@ -96,8 +96,37 @@ async def test_one_that_goes_is_ended_before_another_comes_in_its_place(
     assert not any("server.am" in each for each in others)
     assert await answer(made) == "well"
     assert servers(made) == [("bm", "ready")]
-    assert answers == (["alone"] if busy else [])
+    assert answers == (["well"] if busy else [])
     assert (await apply(made, of(place, "bm"))).empty
+
+
+async def test_one_that_is_started_anew_with_other_options_first_finishes_what_it_works_on(
+    opened: tuple[Place, InProcess],
+) -> None:
+    """Where two of it do not fit. Meanwhile nothing more is sent to it: who comes then has the agent's other answer at once."""
+    place, made = opened
+    place.model("am.gguf", takes=3)
+    await apply(made, of(place, "am"))
+    answers: dict[str, str] = {}
+
+    async def ask(who: str) -> None:
+        answers[who] = await answer(made)
+
+    async def come_later() -> None:
+        await until(lambda: servers(made) == [("am", "stopping")])
+        await ask("late")
+        assert "early" not in answers
+
+    async with anyio.create_task_group() as tasks, counted(place) as found:
+        tasks.start_soon(ask, "early")
+        live = made.planes.reconciler.table.get("desk")
+        await until(lambda: live is not None and live.serving.in_flight == 1)
+        tasks.start_soon(come_later)
+        plan = await apply(made, of(place, "am", threads=2))
+    assert max(found) == 1
+    assert [step for step in map(str, plan.steps) if "ended first: two do not fit" in step]
+    assert answers == {"early": "well", "late": "alone"}
+    assert await answer(made) == "well"
 
 
 @pytest.mark.parametrize("one_port", [False, True])

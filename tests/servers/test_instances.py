@@ -19,7 +19,7 @@ from orchestrator.deploy.wanted import Wanted
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.servers.conftest import desk
 from tests.servers.test_rotation import apply, processes
-from tests.servers.yard import Place, until
+from tests.servers.yard import Nobody, Place, until
 
 pytestmark = pytest.mark.anyio
 
@@ -166,7 +166,7 @@ async def test_a_later_life_takes_over_as_many_as_run(tmp_path: Path) -> None:
             servers.want(replace(place.want(options={"threads": threads}), name=name))
             await servers.settled(name)
     plugins = Plugins()
-    starting = Starting(place.yard(plugins), lambda _: None, lambda _: None, lambda: None, lambda *_: "")
+    starting = Starting(place.yard(plugins), lambda _: None, lambda _: None, lambda: None, Nobody())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(starting.servers.run)
         await starting.restore()

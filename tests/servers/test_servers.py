@@ -15,12 +15,8 @@ import anyio
 import psutil
 import pytest
 
-from orchestrator.deploy.server_records import (
-    LOG_SIZE,
-    ServerRecords,
-    last_lines,
-    place_of_process,
-)
+from orchestrator.deploy.server_logs import LOG_SIZE, last_lines
+from orchestrator.deploy.server_records import ServerRecords, place_of_process
 from orchestrator.plugins.hosts.processes import LocalProcesses
 from orchestrator.ports.host import ProcessIdentity
 from tests.launchers.programs import put

@@ -11,7 +11,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
-from orchestrator.deploy.supervisor import Supervisor, SupervisorRules
+from orchestrator.deploy.supervisor import Supervisor
+from orchestrator.deploy.supervisor_rules import SupervisorRules
 
 RULES: Final = SupervisorRules(again=Backoff(1.0, 60.0, 0.0))
 TOKEN: Final = Answer(True)
@@ -42,6 +43,9 @@ class Play:
     def answers(self, answer: Answer) -> None:
         assert self.ask is not None, "nobody asked"
         self.note("answer", self.supervisor.on_asked(self.ask, answer, self.now))
+
+    def works(self, *names: str) -> None:
+        self.note("work", self.supervisor.on_work(names, self.now))
 
     def rest(self) -> None:
         self.note("rest", self.supervisor.on_rest("a", "nobody needs it", self.now))
@@ -194,6 +198,61 @@ def test_other_options_restart_it_with_a_clean_slate() -> None:
         "0 want: stopping (it is started again with other options), terminate",
         "0 exit: starting, spawn",
     ]
+
+
+def test_one_that_goes_first_finishes_what_it_works_on() -> None:
+    """It is asked to end as soon as nothing is left, and not later than its time; other options come after that."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.works("a")
+    play.want("two")
+    play.until(12)
+    play.works("a")
+    play.works()
+    play.exits("exit code 0")
+    assert play.lines[-4:] == [
+        "0 want: stopping (it is started again with other options; it finishes what it works on)",
+        "12 work: -",
+        "12 work: terminate",
+        "12 exit: starting, spawn",
+    ]
+
+
+def test_one_that_finishes_nothing_in_its_time_is_ended_all_the_same() -> None:
+    """Thirty seconds; then asked, then killed. One that only starts is asked at once, whatever is said of it."""
+    play = Play()
+    play.want()
+    play.comes_up()
+    play.works("a")
+    play.unwant()
+    play.works("a")
+    play.until(41)
+    play.exits("killed by SIGKILL")
+    assert play.lines[-5:] == [
+        "0 unwant: stopping (it is not wanted any more; it finishes what it works on)",
+        "0 work: -",
+        "30 tick: terminate",
+        "40 tick: kill",
+        "41 exit: gone",
+    ]
+    play.want()
+    play.spawned()
+    play.works("a")
+    play.unwant()
+    assert play.lines[-1] == "41 unwant: stopping (it is not wanted any more), terminate"
+
+
+def test_one_that_crashes_while_it_finishes_is_gone() -> None:
+    """Nothing of it counts against the next one."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.works("a")
+    play.want("two")
+    play.exits()
+    assert play.lines[-1] == "0 exit: starting, spawn"
+    assert not play.supervisor.wards["a"].exits
 
 
 def test_options_that_change_while_it_is_being_started_do_not_leave_the_old_one() -> None:
@@ -443,6 +502,10 @@ class SupervisorMachine(RuleBasedStateMachine):
     def rest(self, name: str) -> None:
         self.do(self.supervisor.on_rest(name, "nobody needs it", self.now))
 
+    @rule(working=st.sets(names))
+    def work(self, working: set[str]) -> None:
+        self.do(self.supervisor.on_work(working, self.now))
+
     @rule(name=names)
     def need(self, name: str) -> None:
         self.do(self.supervisor.on_needed(name, self.now))
@@ -474,7 +537,10 @@ class SupervisorMachine(RuleBasedStateMachine):
             assert ward.rests <= (ward.state in ("stopping", "resting"))
             resting = ward.state in ("ready", "resting") or name in self.spawning
             assert resting or ward.again < inf, "it would wait for ever"
-            assert name in self.told_to_end or ward.state != "stopping", "it is ending, and nobody told it"
+            assert name in self.told_to_end or ward.finishes or ward.state != "stopping", (
+                "it is ending, and nobody told it"
+            )
+            assert ward.finishes <= (ward.state == "stopping" and ward.again <= self.now + RULES.finishes)
 
 
 SupervisorMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)

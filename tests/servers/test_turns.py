@@ -20,7 +20,7 @@ from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, model
 from tests.servers.conftest import desk
-from tests.servers.yard import Place, looked, until
+from tests.servers.yard import Nobody, Place, looked, until
 
 pytestmark = pytest.mark.anyio
 
@@ -287,7 +287,7 @@ async def test_one_that_is_kept_though_nobody_can_read_its_manifest_keeps_no_tur
         place.model(f"{alias}.gguf")
     gone, other = several(place, "one", "two", name="gone"), several(place, "other", name="other")
     plugins = Plugins()
-    starting = Starting(place.yard(plugins), lambda _: None, lambda _: None, lambda: None, lambda *_: "")
+    starting = Starting(place.yard(plugins), lambda _: None, lambda _: None, lambda: None, Nobody())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(starting.servers.run)
         await starting.restore([gone, other])

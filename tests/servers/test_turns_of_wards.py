@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.server_effects import Answer, Ask, Effect, Spawn
-from orchestrator.deploy.supervisor import Supervisor, SupervisorRules
+from orchestrator.deploy.supervisor import Supervisor
+from orchestrator.deploy.supervisor_rules import SupervisorRules
 from orchestrator.deploy.turns import Shares
 
 RULES = SupervisorRules(again=Backoff(1.0, 60.0, 0.0))

@@ -21,8 +21,9 @@ from orchestrator.core.event import Event
 from orchestrator.deploy.backoff import Backoff
 from orchestrator.deploy.server_records import ServerWant
 from orchestrator.deploy.servers import Servers
-from orchestrator.deploy.supervisor import SupervisorRules
+from orchestrator.deploy.supervisor_rules import SupervisorRules
 from orchestrator.deploy.yard import Yard
+from orchestrator.plan.observed import ServerUse
 from orchestrator.plugins.hosts.processes import MARKER, LocalProcesses
 from orchestrator.ports.lifecycle import LaunchOrder
 from tests.launchers.programs import put
@@ -168,3 +169,18 @@ def with_server(folder: Path, threads: int, keep_alive: float | None = None) -> 
     }
     tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=server, keep_alive=keep_alive)
     return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name="desk")
+
+
+class Nobody:
+    """Calls no server."""
+
+    def use_of(self, name: str, url: str) -> ServerUse:
+        del name, url
+        return ""
+
+    def works_at(self, url: str) -> bool:
+        del url
+        return False
+
+    def refresh(self) -> None:
+        """There is nothing to be seen."""

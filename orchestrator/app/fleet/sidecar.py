@@ -24,7 +24,7 @@ from orchestrator.app.rotating import LARGEST
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.server_records import last_lines, size_of
+from orchestrator.deploy.server_logs import last_lines, size_of
 from orchestrator.plugins.sidecars.nats_server import sickness, write_configuration
 from orchestrator.ports.host import Child, Processes, ProcessIdentity
 from orchestrator.ports.log_file import cut
