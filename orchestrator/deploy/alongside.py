@@ -22,7 +22,7 @@ class Alongside(Protocol):
         ...
 
     def finishing(self) -> frozenset[str]:
-        """Root URLs of those that are ended once they have finished what they work on: nothing more is sent there."""
+        """Root URLs of those that are ended once they have finished what they work on: no more is begun there."""
         ...
 
     def wake(self, names: Collection[str]) -> None:
@@ -58,7 +58,7 @@ class Callers(Protocol):
         ...
 
     def works_at(self, url: str) -> bool:
-        """Whether the server at this root URL works on a call."""
+        """Whether the server at this root URL works on a call, or one that may still go there waits for it."""
         ...
 
     def refresh(self) -> None:

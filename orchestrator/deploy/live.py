@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import anyio
@@ -176,11 +176,8 @@ class LiveTable:
         return sum(each["in_flight"] + each["waiting"] for each in there), sum(each["slots"] for each in there)
 
     def works_at(self, url: str) -> bool:
-        """Whether the server at this root URL works on a call."""
-        views = self.plane.views()
-        return any(
-            views[name]["in_flight"] for name, spec in self._endpoints.items() if name in views and _is_at(spec, [url])
-        )
+        """Whether the server at this root URL works on a call, or one that may still go there waits for it."""
+        return self.load_at([url])[0] > 0
 
     def stalled(self) -> list[str]:
         """Addresses of servers to which calls make no progress."""
@@ -309,7 +306,12 @@ class LiveTable:
         self._beside = (held, claimed, self.alongside.turning())
         left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
         self._finishing = self.alongside.finishing()
-        there = {name: spec for name, spec in self._endpoints.items() if not _is_at(spec, self._finishing)}
+        going = {name for name, spec in self._endpoints.items() if _is_at(spec, self._finishing)}
+        there = (
+            {name: replace(spec, closing=name in going) for name, spec in self._endpoints.items()}
+            if going
+            else self._endpoints
+        )
         self.plane.set_endpoints(there, left)
         self.alongside.wake(processes_called(everyone) - self._resting)
 

@@ -190,10 +190,12 @@ class Supervisor:
         return self._take()
 
     def on_work(self, working: Collection[str], now: float) -> list[Effect]:
-        """These work on something now. One that goes, and does not any more, is ended."""
+        """These work on something now. One that goes is ended when it has not for a while: a request may call it again."""
         self._working = frozenset(working)
         for ward in self._wards.values():
-            if ward.finishes and ward.name not in self._working:
+            if ward.name in self._working:
+                ward.worked = now
+            elif ward.finishes and now - ward.worked >= self.rules.idle:
                 self._terminate(ward, now)
         return self._take()
 

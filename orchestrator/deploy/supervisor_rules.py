@@ -17,7 +17,8 @@ class SupervisorRules:
     ``glance`` is the time between two askings of a server that starts, doubling to ``longest_glance``; ``grace`` is what it
     has between SIGTERM and SIGKILL. ``doubted`` is what one that was ready has at most to show a token again, as its model is
     loaded. ``looks`` is the time between two looks whether one that is empty has its model now. ``finishes`` is what one that
-    goes, or is started again with other options, has at most to end what it works on.
+    goes, or is started again with other options, has at most to end what it works on: so it has when it worked on nothing for
+    ``idle``.
     """
 
     again: Backoff = AGAIN
@@ -32,6 +33,7 @@ class SupervisorRules:
     doubted: float = 60.0
     looks: float = 5.0
     finishes: float = 30.0
+    idle: float = 0.5
 
 
 END_SECONDS: Final = 2 * SupervisorRules().grace + 1.0

@@ -20,7 +20,8 @@ class Ward:
     token. ``rests``: it shall have no process until somebody needs it. ``kept``: from then on until it is ready again or a start
     fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
     with have its room, or one that goes. ``not_before``: it exited in its turn, and is not started again before that. One that is
-    ``empty`` answers, and does not have its model yet. ``finishes``: it is on its way out, and not asked to end while it works.
+    ``empty`` answers, and does not have its model yet. ``finishes``: it is on its way out, and not asked to end while it works;
+    ``worked`` is when it was last seen to.
     ``shown``: it has shown a token with these options, and was not given up
     since."""
 
@@ -50,6 +51,7 @@ class Ward:
     unready: int = 0
     hung: bool = False
     finishes: bool = False
+    worked: float = -inf
     exits: deque[float] = field(default_factory=deque)
 
     @property

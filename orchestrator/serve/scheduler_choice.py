@@ -28,12 +28,13 @@ def left(call: Call, lanes: Lanes) -> list[Lane]:
     return [
         lane
         for name in call.new.candidates
-        if name not in call.given_up and (lane := lanes.get(name)) is not None and _fits(call, lane)
+        if name not in call.given_up and (lane := lanes.get(name)) is not None and fits(call, lane)
     ]
 
 
-def _fits(call: Call, lane: Lane) -> bool:
-    if lane.endpoint.removed:
+def fits(call: Call, lane: Lane) -> bool:
+    """Whether it may start or wait there at all, whatever state that is in."""
+    if lane.endpoint.removed or (lane.endpoint.spec.closing and not call.is_of_one_begun):
         return False
     if call.needs_context is None:
         return True

@@ -135,6 +135,11 @@ class Call:
             raise RuntimeError(f"call {self.new.call} is not running")
         return self.lane
 
+    @property
+    def is_of_one_begun(self) -> bool:
+        """Whether a model or a function has worked for its request before."""
+        return self.new.place is not None and self.new.place.began
+
     def waits_until(self, endpoint: Endpoint) -> float:
         """When it must have begun there: in time, and after no longer pause than it waits for. A model that loads is no pause."""
         hold = endpoint.hold

@@ -14,7 +14,7 @@ from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, PlanError
 from orchestrator.core.event import Event
-from orchestrator.core.request import Request
+from orchestrator.core.request import Request, Result
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.diff import diff
@@ -127,6 +127,34 @@ async def test_one_that_is_started_anew_with_other_options_first_finishes_what_i
     assert [step for step in map(str, plan.steps) if "ended first: two do not fit" in step]
     assert answers == {"early": "well", "late": "alone"}
     assert await answer(made) == "well"
+
+
+async def test_a_request_that_calls_its_model_twice_is_finished_too(opened: tuple[Place, InProcess]) -> None:
+    """The second call, which mends the first answer, begins after the server is on its way out."""
+    place, made = opened
+    place.model("am.gguf", takes=2)
+    place.model("bm.gguf")
+
+    def of_two_calls(alias: str) -> Blueprint:
+        wanted = of(place, alias)
+        (clerk,) = wanted.of_kind("agent")
+        spec = {**clerk.spec, "output_schema": {"type": "object"}, "reflex": []}
+        return replace(wanted, elements={**wanted.elements, clerk.address: replace(clerk, spec=spec)})
+
+    await apply(made, of_two_calls("am"))
+    results: list[Result] = []
+
+    async def ask() -> None:
+        results.append(await made.planes.engines.get("desk").run(Request("hello")))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        live = made.planes.reconciler.table.get("desk")
+        await until(lambda: live is not None and live.serving.in_flight == 1)
+        await apply(made, of_two_calls("bm"))
+    error = results[0].error
+    assert error is not None and "does not fit its schema after one repair" in error["message"]
+    assert [each.kind for each in results[0].steps].count("model") == 2
 
 
 @pytest.mark.parametrize("one_port", [False, True])
