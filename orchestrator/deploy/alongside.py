@@ -21,8 +21,8 @@ class Alongside(Protocol):
         """Servers that take turns in memory."""
         ...
 
-    def finishing(self) -> frozenset[str]:
-        """Root URLs of those that are ended once they have finished what they work on: no more is begun there."""
+    def leaving(self) -> frozenset[str]:
+        """Root URLs of those that are on their way out: no more is begun there."""
         ...
 
     def wake(self, names: Collection[str]) -> None:
@@ -42,7 +42,7 @@ class NoServers:
         """Nobody takes turns."""
         return frozenset()
 
-    def finishing(self) -> frozenset[str]:
+    def leaving(self) -> frozenset[str]:
         """Nobody is ended."""
         return frozenset()
 

@@ -96,7 +96,7 @@ class LiveTable:
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
         self._beside: tuple[object, ...] = ()
-        self._finishing: frozenset[str] = frozenset()
+        self._leaving: frozenset[str] = frozenset()
         self._told = ToldOf()
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -199,10 +199,10 @@ class LiveTable:
 
     def refresh(self) -> None:
         """What models may take, where that is written, changes with the servers that come and go beside them; and nothing more is
-        sent to one that only finishes."""
+        sent to one that is on its way out."""
         limited = any(each.is_limited for live in self._all_live() for each in live.deployment.pools.values())
-        finishing = self.alongside.finishing() != self._finishing
-        if finishing or (limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside):
+        leaving = self.alongside.leaving() != self._leaving
+        if leaving or (limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside):
             self._know()
 
     def try_again(self, name: str) -> None:
@@ -305,8 +305,8 @@ class LiveTable:
         held, claimed = self.alongside.held(self._resting)  # those are reckoned as models
         self._beside = (held, claimed, self.alongside.turning())
         left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
-        self._finishing = self.alongside.finishing()
-        going = {name for name, spec in self._endpoints.items() if _is_at(spec, self._finishing)}
+        self._leaving = self.alongside.leaving()
+        going = {name for name, spec in self._endpoints.items() if _is_at(spec, self._leaving)}
         there = (
             {name: replace(spec, closing=name in going) for name, spec in self._endpoints.items()}
             if going

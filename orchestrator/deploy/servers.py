@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,12 +22,7 @@ from orchestrator.deploy.first_token import first_token
 from orchestrator.deploy.free_port import port_of
 from orchestrator.deploy.server_effects import Answer, Ask, Became, Effect, Gone, Kill, Spawn, Terminate
 from orchestrator.deploy.server_logs import ServerLogs
-from orchestrator.deploy.server_records import (
-    ServerRecord,
-    ServerRecords,
-    ServerWant,
-    known,
-)
+from orchestrator.deploy.server_records import ServerRecord, ServerRecords, ServerWant, known
 from orchestrator.deploy.server_start import begin, prepare, why_not
 from orchestrator.deploy.supervisor import AT_REST, Supervisor
 from orchestrator.deploy.supervisor_rules import END_SECONDS, SupervisorRules
@@ -55,11 +49,11 @@ class Servers:
     """The owner of all processes of servers. Methods are called from tasks of the loop; :meth:`run` does the work.
 
     ``on_change`` hears that a server became ready or was given up; one that is only started again keeps its place. ``works``
-    tells whether the server at a root URL works on something, ``on_finishing`` is called when one only finishes that.
+    tells whether the server at a root URL works on something, ``on_leaving`` is called when one only finishes that, or is back.
     """
 
     works: Callable[[str], bool] = staticmethod(lambda _: False)
-    on_finishing: Callable[[], None] = staticmethod(lambda: None)
+    on_leaving: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -94,8 +88,7 @@ class Servers:
         failpoint("server.wanted")
         self._see_work()
         self._wants[want.name] = want
-        now = anyio.current_time()
-        self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, now, want.memory))
+        self._do(self.supervisor.on_want(want.name, want.digest, want.start_timeout, anyio.current_time(), want.memory))
 
     def rest(self, name: str) -> None:
         """Nobody needs it now: end its process where it is ready, until somebody does (``need``)."""
@@ -120,8 +113,8 @@ class Servers:
 
     def unwant(self, names: Collection[str]) -> None:
         """These shall not run any more."""
-        self._see_work()
         for name in names:
+            self._see_work()  # calls that wait for one may start at the next
             self._do(self.supervisor.on_unwant(name, anyio.current_time()))
 
     def crowd(self, names: Collection[str]) -> None:
@@ -166,10 +159,16 @@ class Servers:
         """Where those listened that rest, or come back from it or from an exit: what was seen there holds."""
         return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept or ward.returns]
 
-    def finishing(self) -> frozenset[str]:
-        """Where those listen that are ended once they have finished what they work on."""
-        wards = self.supervisor.wards
-        return frozenset(each.url for name, each in self._running.items() if name in wards and wards[name].finishes)
+    def leaving(self) -> frozenset[str]:
+        """Where those listen that are on their way out, and may still finish what they work on."""
+        wards = [(ward, self._running.get(name)) for name, ward in self.supervisor.wards.items()]
+        return frozenset(run.url for ward, run in wards if run and ward.state == "stopping" and not ward.rests)
+
+    def take_back(self, want: ServerWant) -> None:
+        """Where this one only finishes, and runs as it is wanted, it shall go on."""
+        ward = self.supervisor.wards.get(want.name)
+        if ward is not None and ward.finishes and ward.runs == want.digest:
+            self.want(want)
 
     def loaded(self) -> dict[str, bool]:
         """Which have their model in memory, of those of which that is plain."""
@@ -227,7 +226,7 @@ class Servers:
             while not self._closed:
                 await self._pause()
                 self._look_for_exits()
-                if self.finishing():
+                if self.leaving():
                     self._see_work()
                 self._carry_out(self.supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
@@ -253,7 +252,8 @@ class Servers:
 
     def _see_work(self) -> None:
         there = [name for name, each in self._running.items() if self.works(each.url)]
-        self._do(self.supervisor.on_work(there, anyio.current_time()))
+        if effects := self.supervisor.on_work(there, anyio.current_time()):  # else nothing that the owner need wake for
+            self._do(effects)
 
     def _do(self, effects: list[Effect]) -> None:
         if self._tasks is None:
@@ -348,8 +348,8 @@ class Servers:
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
         ward = self.supervisor.wards.get(effect.name)
-        if ward is not None and ward.finishes:
-            self.on_finishing()
+        if ward is not None and ward.state in ("stopping", "ready") and not ward.rests:
+            self.on_leaving()
         moved = ward is not None and (ward.crowded or (effect.state == "resting" and effect.why != AT_REST))
         self._tell(effect.name, loudly=moved or effect.state in ("ready", "empty", "failed"))
 
@@ -382,7 +382,7 @@ class Servers:
     def start_soon(self, work: Callable[..., Any], *arguments: Any) -> None:
         """Do something beside, until :meth:`close`."""
         if self._tasks is not None:  # effects wait until the owner runs
-            self._tasks.start_soon(partial(work, *arguments))
+            self._tasks.start_soon(work, *arguments)
 
     def _seen(self, name: str) -> StartedServer:
         ward, record = self.supervisor.wards[name], self._running.get(name)

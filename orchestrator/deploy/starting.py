@@ -70,7 +70,7 @@ class Starting:
         callers: Callers,
     ) -> None:
         self.servers = Servers(yard, emit, on_change)
-        self.servers.works, self.servers.on_finishing = callers.works_at, callers.refresh
+        self.servers.works, self.servers.on_leaving = callers.works_at, callers.refresh
         self.rotations: dict[str, Rotation] = {}
         """By deployment: the latest apply wins."""
         self._yard = yard
@@ -167,9 +167,9 @@ class Starting:
         """Servers that take turns in memory."""
         return self._turning
 
-    def finishing(self) -> frozenset[str]:
-        """Root URLs of those that are ended once they have finished what they work on."""
-        return self.servers.finishing()
+    def leaving(self) -> frozenset[str]:
+        """Root URLs of those that are on their way out."""
+        return self.servers.leaving()
 
     def wake(self, names: Collection[str]) -> None:
         """These must not rest."""
@@ -218,7 +218,8 @@ class Starting:
             if isinstance(step.operation, op.EndServer) or server_name(plan.deployment, step.operation.name) in servers:
                 tell_begun(step, tell)
         first = ends_first(prospects, observed, plan.deployment)
-        ends = bool(first) or any(berth.how == "instead" for _, berth in coming)
+        finish = any(each.finishes for name, each in observed.items() if name.partition("/")[0] == plan.deployment)
+        ends = bool(first) or finish or any(berth.how == "instead" for _, berth in coming)
         rotation = Rotation(wanted, plan, began, frozenset(want.name for want, _ in coming), ends, frozenset(first))
         self.rotations[rotation.name] = rotation
         self._share()
@@ -306,6 +307,9 @@ class Starting:
     def keep_only(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> set[str]:
         """End those that no revision calls, no apply waits for, and none of the desired blueprints wants or may have. Deployments
         that cannot be read keep theirs until they are applied again. Gives the names of what is ended."""
+        desired = list(desired)
+        for want, _ in (each for one in desired if not self.gave_way(one.name) for each in self._startable(one)):
+            self.servers.take_back(want)
         self._crowd()
         started, self._unread = self.observed(), set(unreadable)
         kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in self._unread}
@@ -317,7 +321,7 @@ class Starting:
     async def end_others(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> None:
         """The same, and wait until nothing is left of them."""
         others = self.keep_only(desired, unreadable)
-        with anyio.move_on_after(END_SECONDS):
+        with anyio.move_on_after(self.servers.supervisor.rules.finishes + END_SECONDS):
             await self.servers.ended(others)
 
     # -- inside -----------------------------------------------------------------------------------------------------

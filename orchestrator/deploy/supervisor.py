@@ -67,12 +67,19 @@ class Supervisor:
             ward = self._wards[name] = Ward(name, digest, start_timeout, now, memory)
             self._spawn(ward, now)
             return self._take()
-        same = ward.digest == digest and ward.wanted and (ward.state != "stopping" or ward.kept)
-        less = memory < ward.memory
-        ward.digest, ward.start_timeout, ward.memory, ward.wanted = digest, start_timeout, memory, True
+        back = ward.finishes and digest == ward.runs
+        same = back or (ward.digest == digest and ward.wanted and (ward.state != "stopping" or ward.kept))
+        goes = ward.lives and not back and ward.digest != digest  # its process has what it took, till that has ended
+        less = memory < ward.memory and not goes
+        ward.comes = memory if goes or (ward.comes is not None and not back) else None
+        ward.digest, ward.start_timeout, ward.wanted = digest, start_timeout, True
+        ward.memory = max(memory, ward.memory) if ward.comes is not None else memory
         if less:
             self._call_crowded(now)
-        if not same:
+        if back:
+            ward.finishes, ward.shown, ward.again = False, True, inf
+            self._become(ward, "ready", "it is wanted again")
+        elif not same:
             self._anew(ward, now)
         elif ward.state == "failed":
             ward.exits.clear()
@@ -196,7 +203,7 @@ class Supervisor:
             if ward.name in self._working:
                 ward.worked = now
             elif ward.finishes and now - ward.worked >= self.rules.idle:
-                self._terminate(ward, now)
+                self._finish(ward, now)
         return self._take()
 
     def on_tick(self, now: float) -> list[Effect]:
@@ -215,7 +222,7 @@ class Supervisor:
         elif ward.state in ("waiting", "failed"):
             self._spawn(ward, now)
         elif ward.finishes:
-            self._terminate(ward, now)
+            self._finish(ward, now)
         elif ward.state == "stopping" or ward.hung:
             self._effects.append(Kill(ward.name))
             ward.again = now + self.rules.grace
@@ -259,6 +266,7 @@ class Supervisor:
 
     def _begin(self, ward: Ward, why: str, now: float) -> None:
         ward.lives = True
+        ward.runs = ward.digest
         ward.life += 1
         ward.asking = False
         ward.began = now
@@ -305,8 +313,12 @@ class Supervisor:
         if not ward.finishes:
             self._terminate(ward, now)
 
-    def _terminate(self, ward: Ward, now: float) -> None:
+    def _finish(self, ward: Ward, now: float) -> None:
         ward.finishes = False
+        self._become(ward, "stopping", ward.why.removesuffix(FINISHES))
+        self._terminate(ward, now)
+
+    def _terminate(self, ward: Ward, now: float) -> None:
         self._effects.append(Terminate(ward.name))
         ward.again = now + self.rules.grace
 
@@ -327,6 +339,7 @@ class Supervisor:
         was_ready = ward.state in ("ready", "empty")
         ward.since = now if was_ready else ward.since
         ward.asking = ward.hung = ward.finishes = False
+        ward.memory, ward.comes = ward.memory if ward.comes is None else ward.comes, None
         self._call_crowded(now)
         if not ward.wanted:
             self._forget(ward, now)

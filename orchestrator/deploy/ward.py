@@ -21,7 +21,8 @@ class Ward:
     fails, what is bound to it stays bound. ``memory``: the bytes that it takes. ``crowded``: those that it takes turns
     with have its room, or one that goes. ``not_before``: it exited in its turn, and is not started again before that. One that is
     ``empty`` answers, and does not have its model yet. ``finishes``: it is on its way out, and not asked to end while it works;
-    ``worked`` is when it was last seen to.
+    ``worked`` is when it was last seen to. ``runs``: the digest of what its process was started with. ``comes``: the bytes that it
+    takes once that has ended, where it is started again with other options.
     ``shown``: it has shown a token with these options, and was not given up
     since."""
 
@@ -52,13 +53,15 @@ class Ward:
     hung: bool = False
     finishes: bool = False
     worked: float = -inf
+    runs: str = ""
+    comes: int | None = None
     exits: deque[float] = field(default_factory=deque)
 
     @property
     def loaded(self) -> bool | None:
         """Whether its model is in memory; ``None`` where that is not plain, as while one that was ready is doubted. One that is
         started again has to load it first, and nobody need ask it to give its memory back before it can."""
-        if self.state == "ready":
+        if self.state == "ready" or self.finishes:
             return True
         return False if self.rests or self._comes or self.state == "stopping" else None
 
@@ -87,11 +90,12 @@ def seen(
         serves=seat.serves if seat else "",
         pid=record.process.pid if record and record.process else 0,
         log=log,
-        memory=want.memory if ward.state != "failed" else 0,  # it has no process
+        memory=max(want.memory, ward.memory) if ward.state != "failed" else 0,  # it has no process
         cards=want.cards,
         slots=want.slots,
         context=want.context,
         rests=ward.kept,
         returns=ward.returns,
         turns=want.turns,
+        finishes=ward.finishes,
     )

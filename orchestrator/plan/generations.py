@@ -122,8 +122,10 @@ def takes_over(server: str, berth: Berth, first: Iterable[str], started: Mapping
         return True
     if berth.how == "instead":
         return serving(server, started) is not None
+    if berth.how == "there":
+        return berth.now is not None and berth.now.finishes
     mine = [started[name] for name in first if name.partition("/")[0] == server.partition("/")[0] and name in started]
-    return berth.how == "first" and any(each.answers and each.use == "live" for each in mine)
+    return berth.how == "first" and any((each.answers or each.finishes) and each.use == "live" for each in mine)
 
 
 def comes_beside(server: str, berth: Berth, started: Mapping[str, StartedServer]) -> bool:

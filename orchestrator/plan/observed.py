@@ -124,7 +124,8 @@ class StartedServer:
     ``use``: the revision that gets new requests is bound to it (``live``), or only one that finishes what it has begun
     (``draining``), or neither. ``rests``: it was ended because nobody needed it, and the next request starts it, or has it
     started already: it keeps its address and its place in memory. ``returns``: it served and exited, and is started again at its
-    address: calls for which there is nobody else wait for it. ``turns``: it takes turns with others in memory."""
+    address: calls for which there is nobody else wait for it. ``turns``: it takes turns with others in memory.
+    ``finishes``: it is ``stopping``, and still works on what it has."""
 
     name: str
     kind: str
@@ -143,6 +144,7 @@ class StartedServer:
     slots: int = 0
     context: int = 0
     returns: bool = False
+    finishes: bool = False
 
     @property
     def answers(self) -> bool:

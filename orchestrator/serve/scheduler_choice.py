@@ -51,7 +51,7 @@ def usable(call: Call, lanes: Lanes, now: float) -> tuple[Lane, ...]:
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
         if same:
-            return same
+            return tuple(lane for lane in same if not lane.endpoint.spec.closing) or same
     return tuple(taking[:1])
 
 

@@ -220,6 +220,37 @@ async def test_who_goes_away_meanwhile_leaves_the_old_one_serving(opened: tuple[
     assert (await apply(made, of(place, "am"))).empty
 
 
+@pytest.mark.parametrize("other", ["am", "bm"])
+async def test_one_that_still_finishes_goes_on_where_the_apply_is_broken_off(
+    opened: tuple[Place, InProcess], other: str
+) -> None:
+    """It was not asked to end yet: its process stays, and serves the next request too."""
+    place, made = opened
+    place.model("am.gguf", takes=3)
+    place.model("bm.gguf")
+    await apply(made, of(place, "am"))
+    (before,) = place.processes()
+    answers: list[str] = []
+
+    async def ask() -> None:
+        answers.append(await answer(made))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        live = made.planes.reconciler.table.get("desk")
+        await until(lambda: live is not None and live.serving.in_flight == 1)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as applies:
+                applies.start_soon(apply, made, of(place, other, threads=2))
+                await until(lambda: ("am", "stopping") in servers(made))
+                scope.cancel()
+        await until(lambda: servers(made) == [("am", "ready")])
+    assert answers == ["well"]
+    assert await answer(made) == "well"
+    assert place.processes() == [before]
+    assert (await apply(made, of(place, "am"))).empty
+
+
 @pytest.mark.parametrize("other", ["am", "page"])
 async def test_a_file_that_no_server_can_load_ends_nothing(opened: tuple[Place, InProcess], other: str) -> None:
     """It is looked at before: the apply is refused, and the process that serves is the same. The first apply of it is told."""

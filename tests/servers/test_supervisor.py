@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -218,7 +219,7 @@ def test_one_that_goes_first_finishes_what_it_works_on() -> None:
         "0 want: stopping (it is started again with other options; it finishes what it works on)",
         "12 work: -",
         "12.4 work: -",
-        "12.5 work: terminate",
+        "12.5 work: stopping (it is started again with other options), terminate",
         "12.5 exit: starting, spawn",
     ]
 
@@ -236,7 +237,7 @@ def test_one_that_finishes_nothing_in_its_time_is_ended_all_the_same() -> None:
     assert play.lines[-5:] == [
         "0 unwant: stopping (it is not wanted any more; it finishes what it works on)",
         "0 work: -",
-        "30 tick: terminate",
+        "30 tick: stopping (it is not wanted any more), terminate",
         "40 tick: kill",
         "41 exit: gone",
     ]
@@ -245,6 +246,39 @@ def test_one_that_finishes_nothing_in_its_time_is_ended_all_the_same() -> None:
     play.works("a")
     play.unwant()
     assert play.lines[-1] == "41 unwant: stopping (it is not wanted any more), terminate"
+
+
+@pytest.mark.parametrize("other", [False, True])
+def test_one_that_is_wanted_again_while_it_finishes_goes_on(other: bool) -> None:
+    """As it runs; who wants it otherwise gets that one once it has ended."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.works("a")
+    if other:
+        play.want("two")
+    else:
+        play.unwant()
+    play.want("one")
+    play.works()
+    play.until(100)
+    assert play.lines[-2:] == ["0 want: ready (it is wanted again)", "0 work: -"]
+    assert play.supervisor.wards["a"].state == "ready"
+
+
+def test_one_that_will_take_less_holds_what_it_takes_until_it_has_ended() -> None:
+    """Whoever waits for its room would come beside its old process."""
+    supervisor = Supervisor(RULES, lambda: 0.5)
+    supervisor.on_want("a", "one", 30.0, 0.0, 8)
+    supervisor.on_spawned("a", 0.0)
+    (ask,) = (each for each in supervisor.on_tick(0.0) if isinstance(each, Ask))
+    supervisor.on_asked(ask, TOKEN, 0.0)
+    supervisor.on_work(["a"], 0.0)
+    supervisor.on_want("a", "two", 30.0, 0.0, 4)
+    supervisor.on_want("a", "two", 30.0, 1.0, 4)
+    assert supervisor.wards["a"].memory == 8
+    supervisor.on_exit("a", "exit code 0", 2.0)
+    assert supervisor.wards["a"].memory == 4
 
 
 def test_one_that_crashes_while_it_finishes_is_gone() -> None:
