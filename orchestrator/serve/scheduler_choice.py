@@ -81,10 +81,15 @@ def _illness(lane: Lane) -> tuple[bool, int, float]:
 
 
 def passed_over(call: Call, lane: Lane, lanes: Lanes) -> tuple[str, ...]:
-    """Those before it that this one is asked instead of, although none of them was tried: each with what is the matter; of its
-    equals, that it is busier."""
+    """Those before it that this one is asked instead of, although none of them was tried: each with what is the matter, which may
+    be that its model could not be loaded; of its equals, that it is busier."""
     better = call.new.candidates[: call.new.candidates.index(lane.endpoint.spec.id)]
-    return tuple(_standing(lanes[each]) for each in better if each in lanes and each not in call.given_up)
+    told = dict(call.unasked)
+    return tuple(
+        f"{each} was not asked: {told[each]}" if each in told else _standing(lanes[each])
+        for each in better
+        if each in told or (each in lanes and each not in call.given_up)
+    )
 
 
 def _standing(lane: Lane) -> str:

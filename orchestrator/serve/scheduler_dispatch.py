@@ -306,6 +306,8 @@ class Dispatch:
         context = lane.endpoint.window or lane.endpoint.spec.context or 0
         if isinstance(call.error, ContextTooLong):
             call.needs_context = max(call.needs_context or 0, context)
+        if call.error is not None and call.lane is not lane:
+            call.unasked = (*call.unasked, (lane.endpoint.spec.id, call.error.message))
         call.given_up = (*call.given_up, lane.endpoint.spec.id)
         self._place(call, now)
 

@@ -71,6 +71,7 @@ class Call:
         "streams",
         "submitted",
         "ticket",
+        "unasked",
         "waits_since",
     )
 
@@ -95,6 +96,8 @@ class Call:
         """Goes up each time it begins to wait; what was noted under an older one is void."""
         self.began_once = False
         self.given_up: tuple[str, ...] = ()
+        self.unasked: tuple[tuple[str, str], ...] = ()
+        """Candidates that it gave up and was never sent to, as their model could not be loaded; each with why."""
         self.joined: dict[str, str] = {}
         """Candidates that came after it, each with the one that it is another process of."""
         self.failures = 0

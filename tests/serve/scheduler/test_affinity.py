@@ -466,6 +466,18 @@ def test_a_load_that_fails_sends_its_calls_to_the_next_candidate() -> None:
     )
 
 
+def test_who_answers_instead_of_a_model_that_could_not_be_loaded_is_told_so() -> None:
+    """No call went there, so that no attempt tells it; what it was sent to and failed is told as an attempt."""
+    m = Machine(resident("a"), spec("b"), spec("c"), pools=pool())
+    m.submit("a", "b", "c")
+    failed = m.scheduler.on_loaded("model-a", ServerFailed("out of memory"), 0.0)
+    [start] = [one for one in failed if isinstance(one, Start)]
+    assert (start.spec.id, start.passed) == ("b", ("a was not asked: out of memory",))
+    gone = m.scheduler.on_finish(1, 0.0, ModelNotFound("no such model"))
+    [start] = [one for one in gone if isinstance(one, Start)]
+    assert (start.spec.id, start.passed) == ("c", ("a was not asked: out of memory",))
+
+
 def test_a_model_that_the_server_does_not_unload_stays_in_use() -> None:
     """The server says that it is busy: the model serves on, and is asked to leave again half a minute later."""
     m = Machine(resident("a", loaded=True), resident("b"), pools=pool())
