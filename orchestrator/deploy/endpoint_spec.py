@@ -16,7 +16,7 @@ class EndpointSpec:
     server. ``residence`` is there where its model may have to be loaded first, and the scheduler decides when. ``started``: its
     server is one that we start, and start again; ``process`` is what that would be as a residence, where it may rest. ``crew``: the
     same text at processes of one server that run with the same options: what waits for one may go to any. ``closing``: its server
-    is on its way out, and takes calls only of requests that something has worked for already."""
+    is on its way out, and takes calls only of requests that something had worked for before."""
 
     id: str
     target: Target

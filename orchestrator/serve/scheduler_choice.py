@@ -34,7 +34,7 @@ def left(call: Call, lanes: Lanes) -> list[Lane]:
 
 def fits(call: Call, lane: Lane) -> bool:
     """Whether it may start or wait there at all, whatever state that is in."""
-    if lane.endpoint.removed or (lane.endpoint.spec.closing and not call.is_of_one_begun):
+    if lane.endpoint.removed or (lane.endpoint.spec.closing and not call.began_before(lane.closed_after)):
         return False
     if call.needs_context is None:
         return True

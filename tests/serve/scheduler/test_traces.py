@@ -795,7 +795,7 @@ def test_a_removed_endpoint_finishes_its_calls_and_takes_no_more() -> None:
 def test_one_that_closes_takes_calls_of_requests_that_have_begun_and_no_others() -> None:
     """Its server is on its way out: who only waits goes elsewhere or is told, and so is who comes; until it is there again."""
     m = Machine(spec("a"), spec("b"))
-    begun, fresh = Place(Places(None)), Place(Places(None))
+    begun, fresh, later = Place(Places(None)), Place(Places(None)), Place(Places(None))
     m.submit("a", place=begun)
     m.submit("a", "b", place=fresh)
     m.submit("a", place=Place(Places(None)))
@@ -804,6 +804,9 @@ def test_one_that_closes_takes_calls_of_requests_that_have_begun_and_no_others()
     m.finish(1)
     m.submit("a", place=Place(Places(None)))
     m.submit("a")
+    m.finish(2)
+    m.finish(m.submit("b", place=later))
+    m.submit("a", place=later)
     m.finish(4)
     m.replace(spec("a"), spec("b"))
     m.submit("a")
@@ -825,11 +828,18 @@ def test_one_that_closes_takes_calls_of_requests_that_have_begun_and_no_others()
             fail 5: NoModel: a cannot be used now: it is draining
         0 submit 6
             fail 6: NoModel: a cannot be used now: it is draining
+        0 finish 2
+            b is ready
+        0 submit 7
+            start 7 on b (first)
+        0 finish 7
+        0 submit 8
+            fail 8: NoModel: a cannot be used now: it is draining
         0 finish 4
         0 endpoints a b
             a is ready
-        0 submit 7
-            start 7 on a (first)
+        0 submit 9
+            start 9 on a (first)
         """,
     )
 
