@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from typing import cast
 
 import anyio
 import pytest
@@ -14,8 +15,8 @@ from orchestrator.core.errors import UsageError
 from orchestrator.plugins.providers.addresses import DEFAULT_URLS, MAKES, default_urls, root_of
 from orchestrator.plugins.providers.compatible import AT_ONCE, LOOK_TIMEOUT, CompatibleProvider
 from orchestrator.plugins.providers.discovery import Discovery, discover
-from orchestrator.plugins.providers.makes.make import older
-from orchestrator.ports.provider import Capability, Secret, ServedModel, Support
+from orchestrator.plugins.providers.makes.make import LOADING, older
+from orchestrator.ports.provider import Capability, Identity, Provider, Secret, ServedModel, Support
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.faces import FACES
 from orchestrator.testing.http_protocol import Connection, HttpRequest
@@ -422,3 +423,32 @@ async def test_a_server_that_wants_a_key_is_told_as_such(providers: tuple[Compat
             told = (sighting.state, sighting.trouble)
             assert told == ("foreign", "it answers 401: its key is wrong or missing")
         [sighting] = (await discover(providers, [shell.url], {shell.url: Secret("sesame")})).served
+
+
+class Loads:
+    """A server that becomes ready between the question who it is and the one for its models."""
+
+    kind = "llama-cpp"
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def identify(self, url: str, api_key: Secret | None = None) -> Identity:
+        del api_key
+        self.asked += 1
+        told = ("", (LOADING,)) if self.asked == 1 else ("b1234", ())
+        return Identity("llama-cpp", url, told[0], f"{url}/v1", notes=told[1])
+
+    async def models(self, identity: Identity, api_key: Secret | None = None) -> tuple[ServedModel, ...]:
+        del identity, api_key
+        return (ServedModel("tiny"),)
+
+
+async def test_one_that_became_ready_while_it_was_asked_is_seen_as_it_is_then() -> None:
+    """Else it would be another server at the next look, and be bound anew."""
+    provider = Loads()
+    async with serving(simulated(["tiny"])) as server:
+        found = await discover([cast(Provider, provider)], [server.url])
+    (sighting,) = found.served
+    assert sighting.identity is not None
+    assert (sighting.identity.version, sighting.identity.notes, provider.asked) == ("b1234", (), 2)

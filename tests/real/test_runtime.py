@@ -96,7 +96,8 @@ def test_a_model_server_that_comes_and_goes_is_seen_and_used(
     eventually(lambda: user.status()["state"] == "running", 20)
     assert_bound(user, manifest, back)
     assert user.status()["revision"] == 1
-    assert [entry["kind"] for entry in user.log()].count("revision.activated") == 3
+    log = user.log()
+    assert [entry["kind"] for entry in log].count("revision.activated") == 3, log
     back.kill()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from orchestrator.core.errors import ModelError, Refused
 from orchestrator.plugins.providers.addresses import root_of
 from orchestrator.plugins.providers.compatible import CompatibleProvider
 from orchestrator.plugins.providers.in_process.place import folder_of
+from orchestrator.plugins.providers.makes.make import LOADING
 from orchestrator.ports.provider import WRONG_KEY, Identity, Provider, Secret, ServedModel
 
 _CONNECT: Final = (
@@ -182,4 +184,7 @@ async def _with_models(provider: Provider, identity: Identity, url: str, api_key
         models = await provider.models(identity, api_key)
     except ModelError as error:
         return Sighting(url, "served", identity, trouble=error.message)
+    if LOADING in identity.notes:  # it has become ready in between, and tells of itself what it could not tell before
+        with suppress(ModelError):  # what it told first is true too
+            identity = await provider.identify(url, api_key) or identity
     return Sighting(url, "served", identity, models)

@@ -14,6 +14,7 @@ from orchestrator.core.gguf_builds import build_of_words
 from orchestrator.plugins.providers.body import Dialect
 from orchestrator.plugins.providers.makes.build import digest_of_gguf, digest_of_told
 from orchestrator.plugins.providers.makes.make import (
+    LOADING,
     Look,
     LookAt,
     Looks,
@@ -50,7 +51,7 @@ def _names_itself(looks: Looks) -> bool:
 
 def _troubles(looks: Looks) -> tuple[str, ...]:
     if looks["/health"].status == 503:
-        return ("loading its model",)
+        return (LOADING,)
     return ("wants an API key",) if looks["/v1/models"].status == 401 else ()
 
 

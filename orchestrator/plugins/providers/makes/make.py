@@ -34,6 +34,8 @@ class Look:
         return self.value if self.status == 200 and isinstance(self.value, list) else []
 
 
+LOADING: Final = "loading its model"
+"""A note of an identity: it tells more of itself once that is done."""
 PLAIN: Final = Dialect()
 """The protocol as OpenAI has it."""
 
