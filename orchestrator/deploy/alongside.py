@@ -21,10 +21,6 @@ class Alongside(Protocol):
         """Servers that take turns in memory."""
         ...
 
-    def leaving(self) -> frozenset[str]:
-        """Root URLs of those that are on their way out: no more is begun there."""
-        ...
-
     def wake(self, names: Collection[str]) -> None:
         """These must not rest."""
         ...
@@ -42,10 +38,6 @@ class NoServers:
         """Nobody takes turns."""
         return frozenset()
 
-    def leaving(self) -> frozenset[str]:
-        """Nobody is ended."""
-        return frozenset()
-
     def wake(self, names: Collection[str]) -> None:
         """Nobody rests that must not."""
 
@@ -58,9 +50,5 @@ class Callers(Protocol):
         ...
 
     def works_at(self, url: str) -> bool:
-        """Whether the server at this root URL works on a call, or one that may still go there waits for it."""
-        ...
-
-    def refresh(self) -> None:
-        """See anew what is there to be called."""
+        """Whether the server at this root URL works on a call, or one waits for it."""
         ...

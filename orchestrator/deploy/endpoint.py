@@ -354,8 +354,8 @@ class Endpoint:
             self.epoch += 1
 
     def _state(self) -> EndpointState:
-        if self.removed or self.spec.closing:
-            return "draining" if self.in_flight or not self.removed else "gone"
+        if self.removed:
+            return "draining" if self.in_flight else "gone"
         if self.hold is not None:
             return self.hold.state
         if self.breaker.state != "closed":

@@ -15,8 +15,7 @@ class EndpointSpec:
     device runs on its battery (``None``: as many); ``context`` is in tokens, ``bounded`` where the manifest gives it, and not the
     server. ``residence`` is there where its model may have to be loaded first, and the scheduler decides when. ``started``: its
     server is one that we start, and start again; ``process`` is what that would be as a residence, where it may rest. ``crew``: the
-    same text at processes of one server that run with the same options: what waits for one may go to any. ``closing``: its server
-    is on its way out, and takes calls only of requests that something had worked for before."""
+    same text at processes of one server that run with the same options: what waits for one may go to any."""
 
     id: str
     target: Target
@@ -30,7 +29,6 @@ class EndpointSpec:
     process: Residence | None = None
     bounded: bool = False
     crew: str = ""
-    closing: bool = False
 
     @property
     def can_rest(self) -> bool:

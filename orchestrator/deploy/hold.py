@@ -19,7 +19,7 @@ EndpointState = Literal[
     "misconfigured",  # it refuses our key
     "open",  # too many failures; no new calls for a while
     "half_open",  # one call tries it
-    "draining",  # removed, or its server is on its way out; its calls finish
+    "draining",  # removed; its calls finish
     "gone",  # removed, does not answer, or does not serve the model any more
 ]
 LOADING: Final = re.compile(r"\bload(s|ing)\b|\bis being loaded\b", re.IGNORECASE)

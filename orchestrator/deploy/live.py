@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import anyio
@@ -96,7 +96,6 @@ class LiveTable:
         self._endpoints: dict[str, EndpointSpec] = {}
         self._resting: set[str] = set()
         self._beside: tuple[object, ...] = ()
-        self._leaving: frozenset[str] = frozenset()
         self._told = ToldOf()
 
     # -- looking ----------------------------------------------------------------------------------------------------
@@ -176,7 +175,7 @@ class LiveTable:
         return sum(each["in_flight"] + each["waiting"] for each in there), sum(each["slots"] for each in there)
 
     def works_at(self, url: str) -> bool:
-        """Whether the server at this root URL works on a call, or one that may still go there waits for it."""
+        """Whether the server at this root URL works on a call, or one waits for it."""
         return self.load_at([url])[0] > 0
 
     def stalled(self) -> list[str]:
@@ -198,11 +197,9 @@ class LiveTable:
             self._know()
 
     def refresh(self) -> None:
-        """What models may take, where that is written, changes with the servers that come and go beside them; and nothing more is
-        sent to one that is on its way out."""
+        """What models may take, where that is written, changes with the servers that come and go beside them."""
         limited = any(each.is_limited for live in self._all_live() for each in live.deployment.pools.values())
-        leaving = self.alongside.leaving() != self._leaving
-        if leaving or (limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside):
+        if limited and (*self.alongside.held(self._resting), self.alongside.turning()) != self._beside:
             self._know()
 
     def try_again(self, name: str) -> None:
@@ -305,14 +302,7 @@ class LiveTable:
         held, claimed = self.alongside.held(self._resting)  # those are reckoned as models
         self._beside = (held, claimed, self.alongside.turning())
         left = {name: limits.less(held, claimed=claimed) for name, limits in pools.items()}
-        self._leaving = self.alongside.leaving()
-        going = {name for name, spec in self._endpoints.items() if _is_at(spec, self._leaving)}
-        there = (
-            {name: replace(spec, closing=name in going) for name, spec in self._endpoints.items()}
-            if going
-            else self._endpoints
-        )
-        self.plane.set_endpoints(there, left)
+        self.plane.set_endpoints(self._endpoints, left)
         self.alongside.wake(processes_called(everyone) - self._resting)
 
     def report(self, error: Exception) -> None:

@@ -49,11 +49,10 @@ class Servers:
     """The owner of all processes of servers. Methods are called from tasks of the loop; :meth:`run` does the work.
 
     ``on_change`` hears that a server became ready or was given up; one that is only started again keeps its place. ``works``
-    tells whether the server at a root URL works on something, ``on_leaving`` is called when one only finishes that, or is back.
+    tells whether the server at a root URL works on something.
     """
 
     works: Callable[[str], bool] = staticmethod(lambda _: False)
-    on_leaving: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(
         self,
@@ -159,11 +158,6 @@ class Servers:
         """Where those listened that rest, or come back from it or from an exit: what was seen there holds."""
         return [self._seats[name].url for name, ward in self.supervisor.wards.items() if ward.kept or ward.returns]
 
-    def leaving(self) -> frozenset[str]:
-        """Where those listen that are on their way out, and may still finish what they work on."""
-        wards = [(ward, self._running.get(name)) for name, ward in self.supervisor.wards.items()]
-        return frozenset(run.url for ward, run in wards if run and ward.state == "stopping" and not ward.rests)
-
     def take_back(self, want: ServerWant) -> None:
         """Where this one only finishes, and runs as it is wanted, it shall go on."""
         ward = self.supervisor.wards.get(want.name)
@@ -226,7 +220,7 @@ class Servers:
             while not self._closed:
                 await self._pause()
                 self._look_for_exits()
-                if self.leaving():
+                if any(ward.finishes for ward in self.supervisor.wards.values()):
                     self._see_work()
                 self._carry_out(self.supervisor.on_tick(anyio.current_time()))
                 if self._running and anyio.current_time() - trimmed > TRIM_EVERY:
@@ -348,8 +342,6 @@ class Servers:
         fields = {"server": alias, "state": effect.state, "why": effect.why}
         self._emit(Event("server.state", time.time(), deployment, fields=fields))
         ward = self.supervisor.wards.get(effect.name)
-        if ward is not None and ward.state in ("stopping", "ready") and not ward.rests:
-            self.on_leaving()
         moved = ward is not None and (ward.crowded or (effect.state == "resting" and effect.why != AT_REST))
         self._tell(effect.name, loudly=moved or effect.state in ("ready", "empty", "failed"))
 

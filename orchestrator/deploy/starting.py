@@ -70,7 +70,7 @@ class Starting:
         callers: Callers,
     ) -> None:
         self.servers = Servers(yard, emit, on_change)
-        self.servers.works, self.servers.on_leaving = callers.works_at, callers.refresh
+        self.servers.works = callers.works_at
         self.rotations: dict[str, Rotation] = {}
         """By deployment: the latest apply wins."""
         self._yard = yard
@@ -166,10 +166,6 @@ class Starting:
     def turning(self) -> frozenset[str]:
         """Servers that take turns in memory."""
         return self._turning
-
-    def leaving(self) -> frozenset[str]:
-        """Root URLs of those that are on their way out."""
-        return self.servers.leaving()
 
     def wake(self, names: Collection[str]) -> None:
         """These must not rest."""

@@ -307,7 +307,8 @@ class Supervisor:
     def _stop(self, ward: Ward, why: str, now: float) -> None:
         if ward.state == "stopping":
             return
-        ward.finishes = ward.state == "ready" and not ward.rests and ward.name in self._working
+        works = ward.state == "ready" and not ward.rests and ward.name in self._working
+        ward.finishes = works and not self._shares.is_contended(ward, self._wards)  # else others wait for its memory
         self._become(ward, "stopping", f"{why}{FINISHES}" if ward.finishes else why)
         ward.again = now + self.rules.finishes
         if not ward.finishes:

@@ -40,9 +40,6 @@ NO_POOLS: Final[Mapping[str, PoolLimits]] = MappingProxyType({})
 class Scheduler(Doubts):
     """Calls, lanes and endpoints. ``due`` is when ``on_tick`` is wanted next (it may be early, never late)."""
 
-    _newest = 0
-    """The number of the call that came last."""
-
     # -- events -----------------------------------------------------------------------------------------------------
 
     def on_endpoints(
@@ -58,8 +55,6 @@ class Scheduler(Doubts):
                 lane = self._lanes[name] = Lane(Endpoint(spec, self.limits.endpoint, now), self.limits)
                 fresh.append(lane)
             elif lane.endpoint.removed or lane.endpoint.spec != spec:
-                if spec.closing and not lane.endpoint.spec.closing:
-                    lane.closed_after = self._newest
                 lane.endpoint.respec(spec, now)
             elif not others:
                 continue
@@ -139,7 +134,6 @@ class Scheduler(Doubts):
     def on_submit(self, new: Submission, now: float) -> list[Effect]:
         """A call wants an endpoint. Numbers of calls go up; the number is its place in line."""
         call = Call(new, now)
-        self._newest = new.call
         self._calls[new.call] = call
         self._place(call, now)
         return self._take(now)

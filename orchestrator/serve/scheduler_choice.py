@@ -28,13 +28,12 @@ def left(call: Call, lanes: Lanes) -> list[Lane]:
     return [
         lane
         for name in call.new.candidates
-        if name not in call.given_up and (lane := lanes.get(name)) is not None and fits(call, lane)
+        if name not in call.given_up and (lane := lanes.get(name)) is not None and _fits(call, lane)
     ]
 
 
-def fits(call: Call, lane: Lane) -> bool:
-    """Whether it may start or wait there at all, whatever state that is in."""
-    if lane.endpoint.removed or (lane.endpoint.spec.closing and not call.began_before(lane.closed_after)):
+def _fits(call: Call, lane: Lane) -> bool:
+    if lane.endpoint.removed:
         return False
     if call.needs_context is None:
         return True
@@ -51,7 +50,7 @@ def usable(call: Call, lanes: Lanes, now: float) -> tuple[Lane, ...]:
     if len(equals) > 1:
         same = tuple(lane for lane in taking if lane.endpoint.spec.id in equals)
         if same:
-            return tuple(lane for lane in same if not lane.endpoint.spec.closing) or same
+            return same
     return tuple(taking[:1])
 
 

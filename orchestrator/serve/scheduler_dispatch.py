@@ -22,7 +22,7 @@ from orchestrator.serve.effect import Effect, Fail, Relist, RetryAt, Start, Star
 from orchestrator.serve.fallback import after_load_failure, onward, told_of
 from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler_affinity import Affinity
-from orchestrator.serve.scheduler_choice import fits, least_bad, left, passed_over, soon_usable, usable
+from orchestrator.serve.scheduler_choice import least_bad, left, passed_over, soon_usable, usable
 from orchestrator.serve.scheduler_faults import (
     misses_deadline,
     queue_full,
@@ -370,9 +370,9 @@ class Dispatch:
         if endpoint.settle():
             self._effects.append(StateChanged(endpoint.spec.id, endpoint.state, endpoint.trouble))
         self.due = min(self.due, endpoint.changes_at)
-        if lane.waiting and (endpoint.hold is not None or not endpoint.takes_calls or endpoint.spec.closing):
+        if lane.waiting and (endpoint.hold is not None or not endpoint.takes_calls):
             for call in lane.everyone():
-                in_vain = not (endpoint.serves_before(call.waits_until(endpoint)) and fits(call, lane))
+                in_vain = not endpoint.serves_before(call.waits_until(endpoint))
                 if in_vain and lane in call.lanes:  # those before it may have let it start elsewhere
                     self._leave_lanes(call)
                     self._place(call, now)

@@ -32,7 +32,7 @@ def why_none(call: Call, lanes: Lanes, now: float) -> RunError:
         return _resting(call.error, call.lane.endpoint, now) if call.lane is not None else call.error
     known = [lane.endpoint for name in call.new.candidates if (lane := lanes.get(name)) is not None]
     for endpoint in known:
-        if endpoint.last_error is not None and not endpoint.spec.closing:
+        if endpoint.last_error is not None:
             return _not_asked(_resting(told_of(endpoint.last_error), endpoint, now), endpoint, now)
     if known:
         first = known[0]

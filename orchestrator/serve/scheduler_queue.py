@@ -138,11 +138,6 @@ class Call:
             raise RuntimeError(f"call {self.new.call} is not running")
         return self.lane
 
-    def began_before(self, number: int) -> bool:
-        """Whether a model or a function has worked for its request, whose first call had come by the one of this number."""
-        place = self.new.place
-        return place is not None and place.began and place.order <= number
-
     def waits_until(self, endpoint: Endpoint) -> float:
         """When it must have begun there: in time, and after no longer pause than it waits for. A model that loads is no pause."""
         hold = endpoint.hold
@@ -165,7 +160,7 @@ class Call:
 class Lane:
     """An endpoint and the calls that wait for it: one line a class, first come first served within it."""
 
-    __slots__ = ("_classes", "_counts", "_lines", "closed_after", "endpoint", "resident", "waiting")
+    __slots__ = ("_classes", "_counts", "_lines", "endpoint", "resident", "waiting")
 
     def __init__(self, endpoint: Endpoint, limits: SchedulerLimits) -> None:
         self.endpoint = endpoint
@@ -175,8 +170,6 @@ class Lane:
         self.waiting = 0
         self.resident: Resident | None = None
         """Its model, where that may have to be loaded first."""
-        self.closed_after = 0
-        """Where it is closing: the number of the call that had come last before."""
 
     @property
     def due(self) -> float:

@@ -103,7 +103,7 @@ async def test_one_that_goes_is_ended_before_another_comes_in_its_place(
 async def test_one_that_is_started_anew_with_other_options_first_finishes_what_it_works_on(
     opened: tuple[Place, InProcess],
 ) -> None:
-    """Where two of it do not fit. Meanwhile nothing more is sent to it: who comes then has the agent's other answer at once."""
+    """Where two of it do not fit. Who comes meanwhile is answered by it too."""
     place, made = opened
     place.model("am.gguf", takes=3)
     await apply(made, of(place, "am"))
@@ -115,7 +115,6 @@ async def test_one_that_is_started_anew_with_other_options_first_finishes_what_i
     async def come_later() -> None:
         await until(lambda: servers(made) == [("am", "stopping")])
         await ask("late")
-        assert "early" not in answers
 
     async with anyio.create_task_group() as tasks, counted(place) as found:
         tasks.start_soon(ask, "early")
@@ -125,7 +124,7 @@ async def test_one_that_is_started_anew_with_other_options_first_finishes_what_i
         plan = await apply(made, of(place, "am", threads=2))
     assert max(found) == 1
     assert [step for step in map(str, plan.steps) if "ended first: two do not fit" in step]
-    assert answers == {"early": "well", "late": "alone"}
+    assert answers == {"early": "well", "late": "well"}
     assert await answer(made) == "well"
 
 

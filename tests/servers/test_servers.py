@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import anyio
@@ -58,25 +57,6 @@ async def test_from_a_want_to_a_token_and_back_to_nothing(place: Place) -> None:
     ]
     assert ServerRecords(place.root / "state" / "servers").all() == []
     assert len(place.starts()) == 1
-
-
-async def test_of_two_that_go_the_second_gets_what_waited_for_the_first(place: Place) -> None:
-    """Calls that may not start at one that closes go on at once, and whoever has them then is seen to work."""
-    place.model()
-    busy: set[str] = set()
-    async with place.life() as servers:
-        for name in ("kiosk/one", "kiosk/two"):
-            servers.want(replace(place.want(), name=name))
-        urls = [seen.url for name in ("kiosk/one", "kiosk/two") if (seen := await servers.settled(name))]
-        servers.works, servers.on_leaving = busy.__contains__, lambda: busy.add(urls[1])
-        busy.add(urls[0])
-        servers.unwant(["kiosk/one", "kiosk/two"])
-        assert {each.finishes for each in servers.observed().values()} == {True}
-        assert servers.leaving() == set(urls)
-        busy.clear()
-        servers.on_leaving = lambda: None
-        await servers.ended({"kiosk/one", "kiosk/two"})
-    assert place.processes() == []
 
 
 async def test_one_that_crashes_at_start_is_given_up_with_its_last_words(place: Place) -> None:

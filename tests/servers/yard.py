@@ -181,6 +181,3 @@ class Nobody:
     def works_at(self, url: str) -> bool:
         del url
         return False
-
-    def refresh(self) -> None:
-        """There is nothing to be seen."""

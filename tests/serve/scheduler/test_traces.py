@@ -24,7 +24,6 @@ from orchestrator.core.errors import (
 )
 from orchestrator.ports.provider import Capability, Secret, Support, Target
 from orchestrator.serve.effect import Fail
-from orchestrator.serve.places import Place, Places
 from orchestrator.serve.scheduler_queue import Submission
 from tests.serve.scheduler.machine import Machine, spec
 
@@ -788,58 +787,6 @@ def test_a_removed_endpoint_finishes_its_calls_and_takes_no_more() -> None:
             fail 3: NoModel: a cannot be used now: it is draining
         0 finish 1
             a is gone
-        """,
-    )
-
-
-def test_one_that_closes_takes_calls_of_requests_that_have_begun_and_no_others() -> None:
-    """Its server is on its way out: who only waits goes elsewhere or is told, and so is who comes; until it is there again."""
-    m = Machine(spec("a"), spec("b"))
-    begun, fresh, later = Place(Places(None)), Place(Places(None)), Place(Places(None))
-    m.submit("a", place=begun)
-    m.submit("a", "b", place=fresh)
-    m.submit("a", place=Place(Places(None)))
-    m.submit("a", place=begun)
-    m.replace(replace(spec("a"), closing=True), spec("b"))
-    m.finish(1)
-    m.submit("a", place=Place(Places(None)))
-    m.submit("a")
-    m.finish(2)
-    m.finish(m.submit("b", place=later))
-    m.submit("a", place=later)
-    m.finish(4)
-    m.replace(spec("a"), spec("b"))
-    m.submit("a")
-    _is(
-        m,
-        """
-        0 submit 1
-            start 1 on a (first)
-        0 submit 2
-        0 submit 3
-        0 submit 4
-        0 endpoints a b
-            a is draining
-            start 2 on b (first)
-            fail 3: NoModel: a cannot be used now: it is draining
-        0 finish 1
-            start 4 on a (first)
-        0 submit 5
-            fail 5: NoModel: a cannot be used now: it is draining
-        0 submit 6
-            fail 6: NoModel: a cannot be used now: it is draining
-        0 finish 2
-            b is ready
-        0 submit 7
-            start 7 on b (first)
-        0 finish 7
-        0 submit 8
-            fail 8: NoModel: a cannot be used now: it is draining
-        0 finish 4
-        0 endpoints a b
-            a is ready
-        0 submit 9
-            start 9 on a (first)
         """,
     )
 
