@@ -39,7 +39,9 @@ _WIDER: Final = re.compile(rf"[^0-9{_APART}]")
 are those of one."""
 _COLUMNS: Final = re.compile(rf"\d(?<![^\W_]\d)\d*(?:{_CELLS}\d+)+(?![^\W_])")
 
-_IBAN: Final = re.compile(r"(?=([A-Za-z]{2})\d{2})")
+_IBAN: Final = re.compile(rf"(?=([A-Za-z]{{2}})(?:\d|(?<![^\W_]..)[\W_]{{1,{MOST_APART}}}\d))")
+_DIGITS_APART: Final = 0.6
+"""The least share of digits where the country stands apart, as a short word before a number of things does: "it 20 …"."""
 _IBAN_LENGTHS: Final = {
     country: int(length)
     for length, countries in {
@@ -200,8 +202,13 @@ def ibans(text: str) -> Iterator[Span]:
         length = _IBAN_LENGTHS.get(found[1].upper(), 0)
         for account in (_account(length), _account_in_columns(length)) if length else ():
             written = account.match(text, found.start())
-            if written is not None and _mod_97(_NO_SIGN.sub("", written[0])):
+            if written is not None and _mod_97(_NO_SIGN.sub("", written[0])) and _is_one(written[0]):
                 yield written.start(), written.end(), "iban"
+
+
+def _is_one(written: str) -> bool:
+    signs = _NO_SIGN.sub("", written)
+    return written[2].isdigit() or sum(map(str.isdigit, signs)) >= _DIGITS_APART * len(signs)
 
 
 _NO_SIGN: Final = re.compile(r"[\W_]+")
