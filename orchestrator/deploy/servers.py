@@ -112,8 +112,8 @@ class Servers:
 
     def unwant(self, names: Collection[str]) -> None:
         """These shall not run any more."""
+        self._see_work()
         for name in names:
-            self._see_work()  # calls that wait for one may start at the next
             self._do(self.supervisor.on_unwant(name, anyio.current_time()))
 
     def crowd(self, names: Collection[str]) -> None:

@@ -304,8 +304,10 @@ class Starting:
         """End those that no revision calls, no apply waits for, and none of the desired blueprints wants or may have. Deployments
         that cannot be read keep theirs until they are applied again. Gives the names of what is ended."""
         desired = list(desired)
-        for want, _ in (each for one in desired if not self.gave_way(one.name) for each in self._startable(one)):
-            self.servers.take_back(want)
+        if any(
+            each.finishes for each in self.servers.observed().values()
+        ):  # what could be started is reckoned for these only
+            self._take_back(one for one in desired if not self.gave_way(one.name))
         self._crowd()
         started, self._unread = self.observed(), set(unreadable)
         kept = {name for name, each in started.items() if each.use or name.partition("/")[0] in self._unread}
@@ -313,6 +315,11 @@ class Starting:
         kept |= {name for blueprint in desired for name in self._kept(blueprint, started)}
         self.servers.keep(kept)
         return set(started) - kept
+
+    def _take_back(self, desired: Iterable[Blueprint]) -> None:
+        for blueprint in desired:
+            for want, _ in self._startable(blueprint):
+                self.servers.take_back(want)
 
     async def end_others(self, desired: Iterable[Blueprint], unreadable: Iterable[str]) -> None:
         """The same, and wait until nothing is left of them."""

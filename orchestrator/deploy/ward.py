@@ -22,9 +22,8 @@ class Ward:
     with have its room, or one that goes. ``not_before``: it exited in its turn, and is not started again before that. One that is
     ``empty`` answers, and does not have its model yet. ``finishes``: it is on its way out, and not asked to end while it works;
     ``worked`` is when it was last seen to. ``runs``: the digest of what its process was started with. ``comes``: the bytes that it
-    takes once that has ended, where it is started again with other options.
-    ``shown``: it has shown a token with these options, and was not given up
-    since."""
+    takes once that has ended, where it is started again with other options. ``shown``: it has shown a token with these options,
+    and was not given up since."""
 
     name: str
     digest: str

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 
 
-class Before:
+class Before(ABC):
     """Has of a ``Provider`` what carries requests. ``checked`` gives the call as it goes on, or raises why it does not."""
 
     def __init__(self, carrier: Provider) -> None:
         self.carrier = carrier
         self.kind = carrier.kind
 
+    @abstractmethod
     async def checked(self, call: ChatCall) -> ChatCall:
         """The call with what is left of its time."""
-        raise NotImplementedError
 
     async def chat(self, call: ChatCall) -> ChatReply:
         """One whole answer."""

@@ -70,7 +70,7 @@ class Load:
     async def came_to(self, revision: int) -> None:
         """Until one has ended that it answered: so many may end while it is applied that the count says nothing of it."""
         while all(ended != revision for _, ended, _, _ in self.ended[-BETWEEN:]):  # noqa: ASYNC110 - of many workers
-            await anyio.sleep(0.005)
+            await anyio.sleep(0.005)  # a real runtime answers them: there is no event to wait for
 
 
 async def test_a_thousand_requests_over_six_changes_of_revision_all_succeed_where_they_began(home: Home) -> None:

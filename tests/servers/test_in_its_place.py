@@ -21,6 +21,7 @@ from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, model, rule
 from tests.runtime.living import free_port
+from tests.servers.asking import answer, in_work
 from tests.servers.conftest import desk
 from tests.servers.yard import Place, looked, until
 
@@ -41,10 +42,6 @@ def of(place: Place, alias: str, port: int | None = None, **options: Any) -> Blu
 
 async def apply(made: InProcess, wanted: Blueprint) -> Plan:
     return (await made.planes.reconciler.apply(Wanted(wanted), lambda _: None)).plan
-
-
-async def answer(made: InProcess) -> str:
-    return (await made.planes.engines.get("desk").run(Request("hello"))).text
 
 
 def servers(made: InProcess, name: str = "desk") -> list[tuple[str, str]]:
@@ -229,15 +226,8 @@ async def test_one_that_still_finishes_goes_on_where_the_apply_is_broken_off(
     place.model("bm.gguf")
     await apply(made, of(place, "am"))
     (before,) = place.processes()
-    answers: list[str] = []
-
-    async def ask() -> None:
-        answers.append(await answer(made))
-
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask)
-        live = made.planes.reconciler.table.get("desk")
-        await until(lambda: live is not None and live.serving.in_flight == 1)
+        answers = await in_work(made, tasks)
         with anyio.CancelScope() as scope:
             async with anyio.create_task_group() as applies:
                 applies.start_soon(apply, made, of(place, other, threads=2))

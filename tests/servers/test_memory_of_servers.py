@@ -15,7 +15,6 @@ import pytest
 from orchestrator.app.wiring import InProcess
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import PlanError
-from orchestrator.core.request import Request
 from orchestrator.deploy.prospects import Looked, builds_in, look_at, wants_of
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
@@ -25,6 +24,7 @@ from orchestrator.plan.plan import Plan
 from orchestrator.plan.servers import server_notes
 from orchestrator.ports.lifecycle import Launch, LaunchOrder, SetAside
 from tests.plan.parts import agent, blueprint, model, rule
+from tests.servers.asking import answer
 from tests.servers.conftest import desk
 from tests.servers.yard import Place, looked, until
 
@@ -64,10 +64,6 @@ def desired(made: InProcess, name: str) -> Blueprint:
 def servers_of(made: InProcess, name: str) -> list[dict[str, Any]]:
     (found,) = [each for each in status(made.planes.reconciler) if each["name"] == name]
     return list(found["servers"])
-
-
-async def answer(made: InProcess, name: str) -> str:
-    return (await made.planes.engines.get(name).run(Request("hello"))).text
 
 
 async def test_of_two_servers_of_one_deployment_the_second_has_no_room(opened: tuple[Place, InProcess]) -> None:

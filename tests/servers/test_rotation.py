@@ -13,13 +13,13 @@ from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError
 from orchestrator.core.event import Event
 from orchestrator.core.failpoint import arm, disarm
-from orchestrator.core.request import Request
 from orchestrator.deploy.status import status
 from orchestrator.deploy.wanted import Wanted
 from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import Plan
 from tests.plan.parts import agent, blueprint, rule
 from tests.runtime.living import free_port
+from tests.servers.asking import answer, in_work
 from tests.servers.conftest import desk
 from tests.servers.yard import Place, looked, until
 
@@ -31,10 +31,6 @@ TOGETHER = 12
 
 async def apply(made: InProcess, wanted: Blueprint) -> Plan:
     return (await made.planes.reconciler.apply(Wanted(wanted), lambda _: None)).plan
-
-
-async def answer(made: InProcess) -> str:
-    return (await made.planes.engines.get("desk").run(Request("hello"))).text
 
 
 def processes(made: InProcess) -> list[tuple[str, str, str]]:
@@ -82,15 +78,8 @@ async def test_a_request_in_work_ends_on_the_old_process(opened: tuple[Place, In
     place.model("desk.gguf", waits=str(go))
     await apply(made, with_threads(place, 1))
     (first,) = place.processes()
-    answers: list[str] = []
-
-    async def ask() -> None:
-        answers.append(await answer(made))
-
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(ask)
-        live = made.planes.reconciler.table.get("desk")
-        await until(lambda: live is not None and live.serving.in_flight == 1)
+        answers = await in_work(made, tasks)
         place.model("desk.gguf")
         await apply(made, with_threads(place, 2))
         assert processes(made) == [("tiny", "ready", "draining"), ("tiny#2", "ready", "live")]

@@ -18,9 +18,8 @@ from orchestrator.plugins.providers.in_process.place import folder_of
 from orchestrator.plugins.providers.makes.make import LOADING
 from orchestrator.ports.provider import WRONG_KEY, Identity, Provider, Secret, ServedModel
 
-_CONNECT: Final = (
-    1.0  # seconds; on a device a port is open or refused at once, but one that computes may be late to see it
-)
+_CONNECT: Final = 1.0
+"""Seconds. On a device a port is open or refused at once, but one that computes may be late to see it."""
 _NO_KEY: Final = frozenset((401, 403))
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _TITLE_LENGTH: Final = 60
@@ -66,8 +65,8 @@ async def discover(
 ) -> Discovery:
     """Look at every address once. The first provider that recognises a server has it, so put the narrow ones first.
 
-    ``api_keys`` are by address. Takes well below a second where every port is refused,
-    and about one where a machine is away.
+    ``api_keys`` are by address. Takes well below a second where every port is refused, and about
+    one where a machine is away.
     """
     places = tuple(dict.fromkeys(urls))
     keys = api_keys or {}
