@@ -17,6 +17,7 @@ from orchestrator.core.errors import ServerFailed
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.deploy.servers import Servers
+from orchestrator.deploy.ward import Ward
 from orchestrator.plan.generations import server_of
 from orchestrator.ports.lifecycle import Loaded, LoadOptions
 from orchestrator.ports.provider import Target
@@ -62,15 +63,21 @@ class ProcessLoader:
         raise ServerFailed("its server is not wanted any more")
 
     async def unload(self, target: Target, timeout: float) -> None:
-        """Have it ended, and wait for it. Raises ``ServerFailed`` where it is just being started."""
+        """Have it ended, and wait for it; one that is just being started, or started again with other options, shows its token
+        first. One that has no model yet has none to unload."""
         del target, timeout
-        wards = self.servers.supervisor.wards
+        wards, after = self.servers.supervisor.wards, -1
         self.servers.rest(self.process)
-        ward = wards.get(self.process)
-        if ward is not None and not ward.rests and ward.state != "failed":
-            raise ServerFailed(f"its server is {ward.state}, and is not ended before it is ready")
-        while (ward := wards.get(self.process)) is not None and ward.rests and ward.state != "resting":
+        while (ward := wards.get(self.process)) is not None and _holds(ward) and ward.life != after:
+            after = ward.life + 1 if ward.rests else after  # whoever needs it meanwhile has it started again
             await self.servers.change()
+            if after < 0:
+                self.servers.rest(self.process)
+
+
+def _holds(ward: Ward) -> bool:
+    """Whether it has memory for its model, or is about to."""
+    return (ward.lives or ward.spawning) and ward.state != "empty"
 
 
 def _moved(api_base: str, url: str) -> str:

@@ -103,9 +103,12 @@ class Supervisor:
         return self._take()
 
     def on_rest(self, name: str, why: str, now: float) -> list[Effect]:
-        """Nobody needs it now: its process is ended, and it is not started before somebody does. Nothing where it is not ready."""
+        """Nobody needs it now: its process is ended, and it is not started before somebody does. One that finishes is ended, and
+        started with its other options where it is wanted with those. Nothing where it is not ready."""
         ward = self._wards.get(name)
-        if ward is not None and ward.wanted and ward.state == "ready":
+        if ward is not None and ward.finishes:
+            self._finish(ward, now)
+        elif ward is not None and ward.wanted and ward.state == "ready":
             ward.rests = ward.kept = True
             self._stop(ward, why, now)
         return self._take()
@@ -307,8 +310,7 @@ class Supervisor:
     def _stop(self, ward: Ward, why: str, now: float) -> None:
         if ward.state == "stopping":
             return
-        works = ward.state == "ready" and not ward.rests and ward.name in self._working
-        ward.finishes = works and not self._shares.is_contended(ward, self._wards)  # else others wait for its memory
+        ward.finishes = ward.state == "ready" and not ward.rests and ward.name in self._working
         self._become(ward, "stopping", f"{why}{FINISHES}" if ward.finishes else why)
         ward.again = now + self.rules.finishes
         if not ward.finishes:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,19 @@ def desk(place: Place, name: str, **options: Any) -> Blueprint:
     spec |= {"port": None, "start_timeout": 20.0, "remote_code": False, "options": options}
     tiny = model("tiny", provider="llama-cpp", ids={"*": ["tiny"]}, server=spec)
     return blueprint(tiny, agent("clerk", models=["tiny"], reflex=[rule("alone")]), name=name)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """With a program; whatever a failed test leaves is ended."""
+    made = Place(tmp_path)
+    made.program()
+    yield made
+    left = made.processes()
+    for process in left:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+    assert left == [], f"left behind: {left}"
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,19 +23,6 @@ from tests.runtime.living import free_port
 from tests.servers.yard import QUICK, Place, until, with_port
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
-    """With a program; whatever a failed test leaves is ended."""
-    made = Place(tmp_path)
-    made.program()
-    yield made
-    left = made.processes()
-    for process in left:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-    assert left == [], f"left behind: {left}"
 
 
 async def test_from_a_want_to_a_token_and_back_to_nothing(place: Place) -> None:

@@ -281,6 +281,26 @@ def test_one_that_will_take_less_holds_what_it_takes_until_it_has_ended() -> Non
     assert supervisor.wards["a"].memory == 4
 
 
+@pytest.mark.parametrize("other", [False, True])
+def test_one_that_nobody_needs_while_it_finishes_is_ended_at_once(other: bool) -> None:
+    """Its memory is wanted; where other options were to come, they do all the same."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.works("a")
+    if other:
+        play.want("two")
+    else:
+        play.unwant()
+    play.rest()
+    why = "it is started again with other options" if other else "it is not wanted any more"
+    assert play.lines[-1] == f"0 rest: stopping ({why}), terminate"
+    play.rest()
+    assert play.lines[-1] == "0 rest: -"
+    play.exits("exit code 0")
+    assert play.lines[-1] == ("0 exit: starting, spawn" if other else "0 exit: gone")
+
+
 def test_one_that_crashes_while_it_finishes_is_gone() -> None:
     """Nothing of it counts against the next one."""
     play = Play()

@@ -55,6 +55,33 @@ async def test_an_apply_with_other_options_for_all_shows_each_anew_and_ends(
     assert max(seen) <= 2
 
 
+async def test_one_in_work_finishes_and_who_waits_for_the_other_is_next(opened: tuple[Place, InProcess]) -> None:
+    """The process with the old options answers what it has, and the other's turn waits for its new one to show a token: not until
+    an unload that was refused may be tried again."""
+    place, made = opened
+    for alias in SIZES:
+        place.model(f"{alias}.gguf")
+    place.model("one.gguf", takes=1, loading=0.5)
+    await apply(made, desk(place, 1, SIZES))
+    assert (await ask(made, "one")).text == "well"
+    said: list[str] = []
+
+    async def call(alias: str, state: str) -> None:
+        await until(lambda: states(made)["one"] == state)
+        result = await ask(made, alias)
+        said.append(result.text or f"{alias}: {result.error}")
+
+    live = made.planes.reconciler.table.get("desk")
+    with anyio.fail_after(20):  # of the 30 s after which a refused unload is tried again
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call, "one", "ready")
+            await until(lambda: live is not None and live.serving.in_flight == 1)
+            tasks.start_soon(call, "two", "stopping")
+            await apply(made, desk(place, 2, SIZES))
+    assert said == ["well", "well"]
+    assert [each.partition("--threads ")[2][0] for each in place.starts("one.starts")][:2] == ["1", "2"]
+
+
 async def test_requests_that_come_meanwhile_are_answered(opened: tuple[Place, InProcess]) -> None:
     """By the servers as they were or as they are then, in their turns."""
     place, made = opened

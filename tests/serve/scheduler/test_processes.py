@@ -86,11 +86,11 @@ def test_calls_go_where_it_listens_now() -> None:
         m.submit("a")
 
 
-def test_one_that_just_came_back_from_a_crash_is_not_ended_before_it_is_ready() -> None:
+def test_one_whose_end_is_refused_stays() -> None:
     """It is tried again in a while, and serves meanwhile."""
     m = Machine(process("a", loaded="theirs", rest=10.0), pools=pool())
     m.until(10)
-    m.unloaded("a", ServerFailed("its server is starting, and is not ended before it is ready"))
+    m.unloaded("a", ServerFailed("its server waits for its model, and is not ended before that has come"))
     m.until(39)
     m.submit("a")
     m.finish(1)
