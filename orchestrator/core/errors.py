@@ -56,7 +56,8 @@
     │       ├── RateLimited       429
     │       ├── Refused           401, 402, 403, 407
     │       ├── BadRequest        400, 422
-    │       │   └── ContextTooLong
+    │       │   ├── ContextTooLong
+    │       │   └── GrammarRefused    it makes no grammar of a schema
     │       ├── ModelNotFound     404 for the model
     │       ├── ServerFailed      5xx
     │       │   └── NotAsAnnounced    what was pulled is not what was announced
@@ -120,6 +121,7 @@ from orchestrator.core.model_errors import (
     ContextTooLong,
     CutOff,
     DoesNotFit,
+    GrammarRefused,
     ModelError,
     ModelNotFound,
     NotAsAnnounced,
@@ -181,6 +183,7 @@ __all__ = [
     "DeskFull",
     "DoesNotFit",
     "FleetBusy",
+    "GrammarRefused",
     "HeldRunLost",
     "KeptNear",
     "LeaseLost",

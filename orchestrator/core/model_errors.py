@@ -66,6 +66,10 @@ class ContextTooLong(BadRequest):
     code = "ORC525"
 
 
+class GrammarRefused(BadRequest):
+    """The server says that it makes no grammar of a schema, or not of this one: of the answer's, or of a function's parameters."""
+
+
 class ModelNotFound(ModelError):
     """The server does not serve this model."""
 

@@ -23,6 +23,7 @@ STATUS: Final[Mapping[str, int]] = {
     "ContextTooLong": 400,
     "TooLargeToSend": 413,
     "BadRequest": 502,
+    "GrammarRefused": 502,
     "DeadlinePassed": 504,
     "Stalled": 504,
     "WouldMissDeadline": 503,

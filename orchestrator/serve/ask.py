@@ -19,6 +19,7 @@ from orchestrator.serve.near_only import near_only
 from orchestrator.serve.outbound import Closed, Customs
 from orchestrator.serve.places import Place
 from orchestrator.serve.steps.window import too_long, window_of
+from orchestrator.serve.unheld import Refusals, Unheld
 from orchestrator.serve.window_first import Learn, WindowFirst
 
 GRACE: Final = 0.5
@@ -42,7 +43,8 @@ class CallTrace:
     ``load_ms`` because the model was not in memory; ``model_ms`` is the time of all attempts; ``endpoint`` is the one that
     was asked last. ``chosen`` is put in by who asks: why these candidates in this order; and ``spent``, what was paid in
     the cloud, with its money as ``paid`` where all of it has a price. ``passed``: candidates that were not asked
-    although they came first, each with what is the matter."""
+    although they came first, each with what is the matter. ``unheld``: in its words, why the server of the last one could not hold
+    the answer to its schema, so that it was asked for in words."""
 
     queue_ms: float = 0.0
     load_ms: float = 0.0
@@ -52,6 +54,7 @@ class CallTrace:
     spent: str = ""
     paid: float | None = None
     passed: tuple[str, ...] = ()
+    unheld: str = ""
     attempts: list[CallAttempt] = field(default_factory=list)
 
     def add(self, attempt: CallAttempt) -> None:
@@ -59,6 +62,10 @@ class CallTrace:
         self.endpoint = attempt.endpoint
         self.model_ms += attempt.took_ms
         self.attempts.append(attempt)
+
+    def tell_unheld(self, why: str) -> None:
+        """How the attempt that goes out now asks for its schema; empty: as it is."""
+        self.unheld = why
 
 
 @record
@@ -143,9 +150,16 @@ def may_come_in_pieces(call: ChatCall) -> bool:
     return call.choice is None and not call.top_logprobs
 
 
-def provider_for(ask: Ask, start: Start, learn: Learn | None = None) -> Provider:
+def provider_for(ask: Ask, start: Start, learn: Learn | None = None, refusals: Refusals | None = None) -> Provider:
     """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds.
-    ``learn`` is told a window that has to be asked first."""
+    ``learn`` is told a window that has to be asked first, and ``refusals`` remember the schemas that servers refuse."""
+    way = _way(ask, start, learn)
+    if ask.call.schema is None or refusals is None:
+        return way
+    return cast(Provider, Unheld(way, start.spec, refusals, ask.trace.tell_unheld))
+
+
+def _way(ask: Ask, start: Start, learn: Learn | None) -> Provider:
     if start.window is not None:
         narrow = too_long(ask.call, window_of(start.spec, start.window))
         if narrow is not None:

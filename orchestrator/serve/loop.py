@@ -56,6 +56,7 @@ from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
+from orchestrator.serve.unheld import Refusals
 
 __all__ = ["Ask", "CallAttempt", "CallTrace", "EndpointView", "Loop"]
 
@@ -85,6 +86,7 @@ class Loop:
         self._alarm: anyio.Event | None = None
         self._sleeps_until = -inf  # it does not sleep
         self._errands = Errands(self._scheduler, self._tell, self._carry_out)
+        self._refusals = Refusals()
 
     @property
     def limits(self) -> SchedulerLimits:
@@ -145,7 +147,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                carrier, call = provider_for(ask, start, self._scheduler.on_told), call_for(ask, start, began)
+                carrier, call = self._carrier(ask, start), call_for(ask, start, began)
                 reply = await (self._gathered(caller, carrier, call) if start.streams else whole(caller, carrier, call))
                 if not isinstance(reply, RunError):
                     self._finish(caller, start, began, None, reply)
@@ -167,7 +169,7 @@ class Loop:
             while True:
                 start = caller.start or await self._turn(caller)
                 began = caller.asked_at
-                source = provider_for(ask, start, self._scheduler.on_told).stream(call_for(ask, start, began))
+                source = self._carrier(ask, start).stream(call_for(ask, start, began))
                 held = HeldBack(self._limits.hold_back)
                 try:
                     while isinstance(delta := await self._next(caller, source), Delta):
@@ -250,6 +252,9 @@ class Loop:
             raise caller.error or DeadlinePassed("the call ended without an answer")
         caller.ask.trace.load_ms += caller.start.for_model * 1e3
         return caller.start
+
+    def _carrier(self, ask: Ask, start: Start) -> Provider:
+        return provider_for(ask, start, self._scheduler.on_told, self._refusals)
 
     async def _gathered(self, caller: Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:
         """The whole answer, asked for in pieces so that its server shows whether it works; or why there is none."""

@@ -250,6 +250,8 @@ class Run:
             detail["chosen"] = trace.chosen
         if trace.passed:
             detail["passed"] = list(trace.passed)
+        if trace.unheld:
+            detail["unheld"] = trace.unheld
         if trace.spent:
             detail["spent"] = trace.spent
         if trace.paid is not None:

@@ -166,7 +166,7 @@ class SimulatedEndpoint:
         record = Record(len(self.records) + 1, now, asked, repeats=self._finished(asked.key))
         self.records.append(record)
         chance = random.Random(f"{self.seed} {record.number}")  # noqa: S311 - repeatable on purpose
-        fault = self._fault_for(record.number, chance)
+        fault = self._fault_for(record, chance)
         refusal = self._refusal(asked, fault, now)
         said = Said() if refusal else self._said(asked, fault)
         turn = self._timed(record, said, chance, fault)
@@ -195,10 +195,12 @@ class SimulatedEndpoint:
         """Whether it says that it loads its model."""
         return now < self.loading_until
 
-    def _fault_for(self, number: int, chance: random.Random) -> Fault | None:
+    def _fault_for(self, record: Record, chance: random.Random) -> Fault | None:
+        """One that needs a schema stays armed until a request has one."""
         if self._armed:
-            return self._armed.pop(0)
-        return next((fault for fault in self.faults if fault.strikes(number, chance)), None)
+            return self._armed.pop(0) if _concerns(self._armed[0], record.asked) else None
+        standing = (fault for fault in self.faults if _concerns(fault, record.asked))
+        return next((fault for fault in standing if fault.strikes(record.number, chance)), None)
 
     def _refusal(self, asked: Asked, fault: Fault | None, now: float) -> FaultKind | None:
         """What ends the request before a token is made."""
@@ -279,6 +281,10 @@ def _chance_of(seed: int, asked: Asked) -> random.Random:
     """Depends on what is asked, not on when: the same question has the same answer."""
     words = json.dumps([seed, asked.seed, asked.model, asked.text, asked.tool_result], ensure_ascii=False)
     return random.Random(hashlib.sha256(words.encode()).digest())  # noqa: S311 - the same each time, and no secret
+
+
+def _concerns(fault: Fault, asked: Asked) -> bool:
+    return asked.schema is not None or not fault.kind.of_schemas
 
 
 def _is(fault: Fault | None, name: str) -> bool:

@@ -25,6 +25,7 @@ class FaultKind:
     ``stage``: where it shows: on the ``connection``, as a ``status``, in the ``body``, within the ``stream``, in the
     ``answer`` itself (which stays well-formed), or in ``time``. ``error`` is what a provider must make of it; ``None``
     where the answer counts as one. ``value`` is the default: seconds, or tokens for faults within a stream.
+    ``of_schemas``: it strikes only requests whose answer has a schema.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FaultKind:
     message: str = ""
     label: str = ""
     value: float = 0.0
+    of_schemas: bool = False
 
     def error_of(self, message: str = "", wait: float = 0.0) -> errors.ModelError:
         """The error that a provider makes of it; ``wait`` is what the server asks for, in seconds."""
@@ -107,6 +109,10 @@ _ROWS: Final = (
     FaultKind(
         "context-too-long", "the prompt does not fit", "status", errors.ContextTooLong,
         400, "request (5000 tokens) exceeds the available context size (4096 tokens)", "exceed_context_size_error",
+    ),
+    FaultKind(
+        "grammar-refused", "makes no grammar of the answer's schema", "status", errors.GrammarRefused,
+        400, "Failed to initialize samplers: failed to parse grammar", "invalid_request_error", of_schemas=True,
     ),
     FaultKind("server-error", "fails", "status", errors.ServerFailed, 500, "internal error", "server_error"),
     FaultKind(

@@ -39,6 +39,17 @@ _BAD_OUTPUT: Final = re.compile(
 )
 _BAD_HISTORY: Final = re.compile(r"failed to parse tool call arguments", re.IGNORECASE)
 """llama.cpp's 500 for a conversation that holds broken arguments: no repeat will change it."""
+_NO_GRAMMAR: Final = re.compile(
+    r"failed to (parse|initiali[sz]e|compile|build) (the )?grammar|automatic parser generation failed"  # llama.cpp; Ollama
+    r"|json schema (error at|conversion failed)|invalid json schema in format"
+    r"|invalid (json )?grammar specification|grammar error:|failed to (transform|convert) (the )?json schema"  # vLLM, and who has
+    r"|(json )?schema contains features not supported|structured outputs? (json ?schema|backend was found)"  # its libraries too
+    r"|unsupported feature for structured outputs|error parsing regex|json schema is nested too"
+    r"|invalid schema for response_format",  # OpenAI, Azure
+    re.IGNORECASE,
+)
+"""What servers say of a schema of which they make no grammar."""
+_SIMPLER: Final = "write the schema of the answer, or of its functions' parameters, more simply"
 _OWN_FAULT: Final = re.compile(
     r"invalid_request|bad_?request|validation_?error|not_?implemented|unsupported", re.IGNORECASE
 )
@@ -160,8 +171,14 @@ def _kind_of(status: int, said: Said, headers: Mapping[str, str]) -> tuple[type[
         return errors.BrokenReply, "give the endpoint's final address: redirects are not followed"
     by_words = _kind_by_words(said)
     if by_words is not None:
-        return by_words, "load the model first" if "not loaded" in said.text else ""
+        return by_words, _cure_of(by_words, said)
     return _kind_by_range(status, said)
+
+
+def _cure_of(kind: type[errors.ModelError], said: Said) -> str:
+    if kind is errors.GrammarRefused:
+        return _SIMPLER
+    return "load the model first" if "not loaded" in said.text else ""
 
 
 def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], str]:
@@ -178,6 +195,8 @@ def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], st
 def _kind_by_words(said: Said) -> type[errors.ModelError] | None:
     if _BAD_HISTORY.search(said.text):
         return errors.BadRequest
+    if _NO_GRAMMAR.search(said.text):
+        return errors.GrammarRefused
     if _BAD_OUTPUT.search(said.text):
         return errors.BrokenReply
     if _CONTEXT.search(said.text):

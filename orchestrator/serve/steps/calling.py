@@ -13,7 +13,7 @@ from orchestrator.serve.ask import Ask
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run, fault_name
 from orchestrator.serve.steps.outward import tell_out
-from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut
+from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, tell_if_unheld
 
 
 async def called(run: Run, part: Agent | Router, ask: Ask, reply: Awaitable[ChatReply]) -> ChatReply:
@@ -28,8 +28,10 @@ async def called(run: Run, part: Agent | Router, ask: Ask, reply: Awaitable[Chat
         spent = cut_off_usage(ask.call, ask.trace, "".join(run.said[before:]))
         tell_out(run, part, ask.customs, ask.trace)
         run.note_call(part.address, began, ask.trace, spent, fault_name(error))
+        tell_if_unheld(run, part.address, ask.trace)
         raise
     tell_out(run, part, ask.customs, ask.trace)
     run.note_call(part.address, began, ask.trace, answer.usage)
+    tell_if_unheld(run, part.address, ask.trace)
     tell_if_cut(run, part.address, ask.trace.endpoint, ask.call, answer)
     return answer

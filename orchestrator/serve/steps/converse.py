@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -33,6 +32,7 @@ from orchestrator.serve.steps.route import NOWHERE
 from orchestrator.serve.steps.served import windows_of
 from orchestrator.serve.steps.tools import answer_call, as_sent_back
 from orchestrator.serve.steps.window import Prompt, Window, any_known, fit
+from orchestrator.serve.unheld import in_words
 
 
 async def converse(run: Run, agent: Agent, selection: Selection) -> Outcome:
@@ -270,7 +270,7 @@ class _Talk:
         if schema is None:
             return ""
         held = not self.agent.schemas and self._support(Capability.JSON_SCHEMA) <= {Support.YES}
-        return "" if held else f"Answer only with JSON that fits this JSON Schema: {json.dumps(schema)}"
+        return "" if held else in_words(schema)
 
     # -- what a reply means -----------------------------------------------------------------------------------------
 

@@ -30,6 +30,13 @@ def tell_if_cut(run: Run, agent: str, endpoint: str, call: ChatCall, reply: Chat
     run.remark(agent, endpoint, note)
 
 
+def tell_if_unheld(run: Run, agent: str, trace: CallTrace) -> None:
+    """A server that makes no grammar of a schema has not held the answer to it."""
+    if trace.unheld:
+        cannot = f"{trace.endpoint} cannot hold answers to the JSON Schema of {agent} ({trace.unheld})"
+        run.remark(agent, trace.endpoint, f"{cannot}: it was asked in words, and its answer is checked")
+
+
 def cut_off_usage(call: ChatCall, trace: CallTrace, said: str) -> Usage:
     """What a call that was cut off has cost, as far as can be reckoned: its server gives no counts, but it has read the prompt
     and written what came. Nothing where no server worked on it."""
