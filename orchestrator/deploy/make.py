@@ -178,10 +178,12 @@ def _with_fallbacks(aliases: Sequence[str], models: Mapping[str, ModelSpec]) -> 
 
 
 def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:
-    """What is wrong with a value, in words that a model can repair from; an empty text where it fits."""
+    """What is wrong with a value, in words that a model can repair from; an empty text where it fits. Nothing that the schema
+    refers to is fetched."""
     from jsonschema import Draft202012Validator
+    from referencing import Registry
 
-    validator = Draft202012Validator(dict(schema))
+    validator = Draft202012Validator(dict(schema), registry=Registry())
 
     def check(value: Any) -> str:
         faults = sorted(validator.iter_errors(value), key=lambda fault: fault.json_path)

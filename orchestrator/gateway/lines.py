@@ -11,7 +11,7 @@ from orchestrator.core.request import Result
 from orchestrator.core.surrogates import utf8
 
 _SAID: Final = frozenset({"text", "session"})
-_QUOTING: Final = frozenset({"why", "reason", "note", "message", "fault"})
+_QUOTING: Final = frozenset({"why", "reason", "note", "message", "fault", "unheld"})
 
 
 def event_json(event: Event) -> dict[str, Any]:

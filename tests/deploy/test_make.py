@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import pytest
+from referencing.exceptions import Unresolvable
 
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, ToolSpec
 from orchestrator.deploy.deployment import Agent, Binding, CallSettings
@@ -100,6 +102,17 @@ def test_a_value_that_does_not_fit_its_schema_is_told_with_the_place() -> None:
     assert check({"n": 1}) == ""
     assert check({"n": "x"}) == "$.n: 'x' is not of type 'integer'"
     assert check({}) == "$: 'n' is a required property"
+
+
+def test_nothing_that_a_schema_refers_to_is_fetched() -> None:
+    """Such a manifest is refused; what was applied before that was so asks nobody either."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        check = schema_check({"$ref": f"http://127.0.0.1:{listener.getsockname()[1]}/order.json"})
+        with pytest.raises(Unresolvable):
+            check({"n": 1})
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_a_router_stands_for_everything_behind_it() -> None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import anyio
 import pytest
 
-from orchestrator.core.errors import ContextTooLong, ServerFailed
+from orchestrator.core.errors import ContextTooLong, GrammarRefused, ServerFailed
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.in_process.library import ONNX
 from orchestrator.plugins.providers.in_process.place import address_of
@@ -23,6 +23,12 @@ from tests.installed.build_onnx import FIXTURE
 from tests.installed.program import environment
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
+NO_GRAMMAR: list[dict[str, object]] = [
+    {"not": {"type": "string"}},
+    {"type": "string", "pattern": "^(?=a)b$"},
+    {"type": "object", "unevaluatedProperties": False},
+    {"if": {"type": "string"}, "then": {"minLength": 3}},
+]
 VERSION = "0.18.0"
 PLACE = address_of(ONNX, str(FIXTURE))
 CALL = ChatCall(Target("onnx", PLACE, "tiny"), (Message("user", "hello"),), timeout=60.0)
@@ -60,6 +66,13 @@ async def test_every_answer_to_a_schema_fits_it(worker: Worker) -> None:
         assert 0 <= value["sure"] <= 9
         routes.add(value["route"])
     assert routes == {"billing", "shipping"}
+
+
+@pytest.mark.parametrize("schema", NO_GRAMMAR, ids=str)
+async def test_a_schema_that_it_cannot_hold_to_is_told_as_that(worker: Worker, schema: dict[str, object]) -> None:
+    """Whoever asked says it in words then."""
+    with pytest.raises(GrammarRefused):
+        await InProcessProvider(ONNX, worker).chat(replace(CALL, schema=schema))
 
 
 async def test_a_prompt_that_does_not_fit_is_told(worker: Worker) -> None:

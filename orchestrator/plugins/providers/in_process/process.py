@@ -18,6 +18,7 @@ import anyio
 from orchestrator.core.errors import (
     BrokenReply,
     ContextTooLong,
+    GrammarRefused,
     ModelError,
     ModelNotFound,
     ServerBusy,
@@ -25,6 +26,7 @@ from orchestrator.core.errors import (
     Stalled,
 )
 from orchestrator.core.extras import EXTRAS, install_line
+from orchestrator.plugins.providers.failures import makes_no_grammar
 from orchestrator.plugins.providers.in_process.library import Library
 from orchestrator.ports.environment import passed_environment
 
@@ -153,7 +155,8 @@ class Worker:
             raise ServerFailed(
                 f"models of {self._library.title} need the package {package}: {error['message']}", cure=extra
             )
-        raise _ERRORS.get(error["kind"], BrokenReply)(str(error["message"]))
+        kind, words = _ERRORS.get(error["kind"], BrokenReply), str(error["message"])
+        raise (GrammarRefused if kind is ServerFailed and makes_no_grammar(words) else kind)(words)
 
     async def _cancel(self, process: asyncio.subprocess.Process, number: int) -> None:
         """Tell it to stop; one that does not stop within a second is ended, because the next request waits for it. Shielded: it is
