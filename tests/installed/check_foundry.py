@@ -97,6 +97,20 @@ async def test_every_answer_to_a_schema_fits_it(foundry: str) -> None:
     await provider.aclose()
 
 
+@pytest.mark.parametrize("schema", [{"not": {"type": "string"}}, {"type": "string", "pattern": "^(?=a)b$"}], ids=str)
+async def test_a_schema_that_it_makes_no_grammar_of_is_told_as_that(foundry: str, schema: dict[str, object]) -> None:
+    """Whole and streamed; whoever asked says it in words then."""
+    provider = open_foundry_local()
+    target = Target("foundry-local", f"{foundry}/v1", NAME)
+    call = ChatCall(target, (Message("user", "go"),), schema=schema, max_tokens=8)
+    with pytest.raises(GrammarRefused):
+        await provider.chat(call)
+    with pytest.raises(GrammarRefused):
+        async for _ in provider.stream(call):
+            pass
+    await provider.aclose()
+
+
 async def test_a_probe_finds_what_the_lock_file_says(foundry: str) -> None:
     """Log-probabilities are ignored; a grammar goes into response_format."""
     await compare_with_lock([foundry], Path(f"foundry-local-{VERSION}.lock.json"), deep=True)

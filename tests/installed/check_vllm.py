@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import GrammarRefused
+from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_vllm
-from orchestrator.ports.provider import Target
+from orchestrator.ports.provider import ChatCall, Target
 from orchestrator.testing.conformance import ProviderConformance, Subject
 from tests.installed.choosing import compare_choice
 from tests.installed.program import environment, running
@@ -33,6 +35,12 @@ VARIABLES = {
 }
 SHAPE = ["--dtype", "float32", "--max-model-len", "2048", "--max-num-seqs", "4", "--enforce-eager"]
 COMPACT = '--structured-outputs-config={"backend":"xgrammar","disable_any_whitespace":true}'
+NO_GRAMMAR: list[dict[str, object]] = [
+    {"type": "array", "minItems": 2500, "maxItems": 2500},
+    {"type": "array", "uniqueItems": True},
+    {"type": "number", "multipleOf": 0.01},
+    {"enum": []},
+]
 CALLS = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"]
 
 
@@ -62,6 +70,22 @@ class TestVllm(ProviderConformance):
         url = servers["caller"]
         yield Subject(provider, url, Target("vllm", f"{url}/v1", "caller"), echoes=False, tools=False)
         await provider.aclose()
+
+
+@pytest.mark.parametrize("schema", NO_GRAMMAR, ids=str)
+async def test_a_schema_that_it_makes_no_grammar_of_is_told_as_that(
+    servers: dict[str, str], schema: dict[str, object]
+) -> None:
+    """Whole and streamed; whoever asked says it in words then."""
+    provider = open_vllm()
+    target = Target("vllm", f"{servers['caller']}/v1", "caller")
+    call = ChatCall(target, (Message("user", "hello"),), schema=schema, max_tokens=8)
+    with pytest.raises(GrammarRefused):
+        await provider.chat(call)
+    with pytest.raises(GrammarRefused):
+        async for _ in provider.stream(call):
+            pass
+    await provider.aclose()
 
 
 async def test_it_chooses_an_agent_in_one_step_where_the_model_can(servers: dict[str, str]) -> None:
