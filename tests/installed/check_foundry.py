@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from orchestrator.core.errors import GrammarRefused
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_foundry_local
 from orchestrator.plugins.providers.foundry import FoundryProvider
