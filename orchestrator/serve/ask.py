@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import inf
 from typing import Any, Final, Literal, cast
 
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.errors import ModelError
 from orchestrator.core.record import record
-from orchestrator.deploy.endpoint import EndpointState
+from orchestrator.deploy.endpoint import EndpointSpec, EndpointState
 from orchestrator.ports.lifecycle import Loader
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.counted import Counted
@@ -153,21 +153,28 @@ def may_come_in_pieces(call: ChatCall) -> bool:
 def provider_for(ask: Ask, start: Start, learn: Learn | None = None, refusals: Refusals | None = None) -> Provider:
     """Who carries the call there; to the cloud only by the customs, and to a model that was just loaded only what it holds.
     ``learn`` is told a window that has to be asked first, and ``refusals`` remember the schemas that servers refuse."""
-    way = _way(ask, start, learn)
+    spec = start.spec
     if ask.call.schema is None or refusals is None:
-        return way
-    return cast(Provider, Unheld(way, start.spec, refusals, ask.trace.tell_unheld))
+        return _way(ask, start, spec, learn)
+    if ask.customs is not None and ask.customs.way(spec) is not spec.provider:
+        # Behind the customs, for which the answer is JSON in any case: a value that is put back into it is written as JSON has it.
+        return _way(ask, start, replace(spec, provider=_unheld(ask, start, spec.provider, refusals)), learn)
+    return _unheld(ask, start, _way(ask, start, spec, learn), refusals)
 
 
-def _way(ask: Ask, start: Start, learn: Learn | None) -> Provider:
+def _unheld(ask: Ask, start: Start, carrier: Provider, refusals: Refusals) -> Provider:
+    return cast(Provider, Unheld(carrier, start.spec, refusals, ask.trace.tell_unheld))
+
+
+def _way(ask: Ask, start: Start, spec: EndpointSpec, learn: Learn | None) -> Provider:
     if start.window is not None:
         narrow = too_long(ask.call, window_of(start.spec, start.window))
         if narrow is not None:
             return cast(Provider, Unsent(narrow))
     if ask.customs is not None:
-        way = ask.customs.way(start.spec)
+        way = ask.customs.way(spec)
     else:
-        way = start.spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
+        way = spec.provider if start.target.zone != "cloud" else cast(Provider, Closed())
     # What is asked of a server before a call, the last first: its window, by a load that holds nothing of the call; whether it
     # passes the call on; how many tokens it counts, for which it reads the call.
     own, window = way is start.spec.provider, window_of(start.spec, start.window)

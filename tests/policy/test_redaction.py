@@ -317,3 +317,16 @@ async def test_a_name_leaves_in_none_of_its_forms(tmp_path: Path, text: str, nam
     async with shop(tmp_path, security={"redaction": {"fields": ["patient"]}}) as it:
         result = await it.run(text)
     assert leaked(it.far, *names) == [] and result.text.split() == text.split()
+
+
+async def test_a_value_comes_back_as_json_also_where_the_schema_was_said_in_words(tmp_path: Path) -> None:
+    """The server makes no grammar of it, and is asked twice: neither request holds the value, and the answer is JSON still."""
+    schema = {"type": "object", "properties": {"case": {"type": "string"}}, "required": ["case"]}
+    clerk = {"name": "desk", "model": "far", "instructions": "Answer.", "output_schema": schema}
+    script = Script([Rule(say='{"case": "[CASE_1]"}')])
+    security = {"redaction": {"patterns": {"case": r'CASE "\d{4,8}"'}}}
+    async with shop(tmp_path, clerk, script=script, faults={"far": ("grammar-refused@*",)}, security=security) as it:
+        result = await it.run('what of CASE "12345"?')
+    assert result.value == {"case": 'CASE "12345"'}
+    assert len(it.far.asked) == 2 and leaked(it.far, "12345") == []
+    assert any("it was asked in words" in note for note in result.notes)
