@@ -22,7 +22,7 @@ _DATE: Final = re.compile(
     rf"(?<!\d)(?:{_YEAR}([-/.]){_MONTH_AND_DAY}\1{_MONTH_AND_DAY}|{_MONTH_AND_DAY}([-/.]){_MONTH_AND_DAY}\2{_YEAR})(?!\d)"
 )
 """Of our days: what only looks like one may be a part of a number."""
-_FRACTION: Final = re.compile(r"(?<![\w.,])0\.\d+(?!\.?\w)")
+_FRACTION: Final = re.compile(r"(?<![\w.,])(?<!\d[-/])0\.\d+(?!\.?\w)(?![-/]\d)")
 
 _OF_ADDRESSES: Final = re.compile(r"%(?:20|09|0[AaDd]|[Cc]2%[Aa]0|2[BbDdEeFf]|5[Ff])")
 _IN_ADDRESSES: Final = {"2B": "+", "2D": "-", "2E": ".", "2F": "/", "5F": "_"}
