@@ -287,7 +287,11 @@ class Forwarder:
         if full.delivered is not None or not await self._on_disk(self._store.begin, full.id):
             return
         try:
-            result = await self._engines.get(full.deployment).resume(going_on(replace(full, tries=full.tries + 1)))
+            sent = full.sent is not None and bool(
+                full.held.get("consents")
+            )  # a try that nobody saw the end of, under a leave
+            going = going_on(replace(full, tries=full.tries + 1), sent=sent)
+            result = await self._engines.get(full.deployment).resume(going)
         except HeldRunLost as lost:
             result = _failed(full, lost)
         failpoint("outbox.answered")
