@@ -63,3 +63,14 @@ async def test_a_try_that_nobody_saw_the_end_of_is_not_made_again_before_a_perso
         await approve(it, asked.id)
         assert (await it.end_of(run))["text"] == "explain it"
         assert len(it.served.server.records) == 1
+
+
+async def test_within_one_life_it_is_tried_again_under_the_same_leave(tmp_path: Path) -> None:
+    """A link that breaks is waited for, as for every run that a person decided on: one leave, many tries."""
+    async with kept(tmp_path, wanted(), simulated(["m"], faults=["drop-mid:1@1-9"])) as it:
+        run = await it.served.run("hello")
+        await approve(it, run.approval)
+        ended = await it.end_of(run.id, run.approval)
+        assert (ended["status"], ended["text"]) == ("completed", "hello"), ended["error"]
+        assert len(it.served.server.records) == 10 and len(it.events("approval.asked")) == 1
+        assert [step["kind"] for step in ended["steps"]].count("person") == 1

@@ -105,20 +105,6 @@ async def test_a_disk_that_takes_no_leave_keeps_it_here(tmp_path: Path, monkeypa
         assert [step["detail"].get("spent") for step in ended["steps"] if step["kind"] == "model"] == [None]
 
 
-async def test_within_one_life_it_is_tried_again_under_the_same_leave(tmp_path: Path) -> None:
-    """A server that fails is waited for, as for every run that a person decided on."""
-    async with desked(tmp_path, wanted(), simulated(["m"], faults=["stale@1-9"])) as there:
-        waiting = await there.served.run("hello")
-        await there.decide(waiting, "approve")
-        with anyio.fail_after(20):
-            while len(there.served.server.records) < 10:
-                there.desk.wake()
-                await anyio.sleep(0.05)
-        ended = await there.end_of(waiting.id, waiting.approval)
-        assert (ended["status"], ended["text"]) == ("completed", "hello")
-        assert len(there.events("approval.asked")) == 1
-
-
 async def test_a_stop_within_the_answer_ends_it_too(tmp_path: Path) -> None:
     """The next life asks a person, whose no sends nothing."""
     async with desked(tmp_path, wanted(), simulated(["m"], faults=["hang-before@1"])) as there:
