@@ -9,11 +9,10 @@ from typing import Final
 from orchestrator.app.wiring import recompile
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.plan.diff import diff
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
+from orchestrator.plan.planned import plan_of
 from orchestrator.plan.returning import returned, starting
-from orchestrator.plan.servers import refuse_prospects
 from orchestrator.ports.host import DATABASE_NAME, Folders
 from orchestrator.ports.store import Revision
 
@@ -34,14 +33,13 @@ class Returning:
     def planned(self, blueprint: Blueprint, observe: Observe) -> Plan:
         """What apply would do once this revision is back. ``observe`` looks at what is there for a blueprint."""
         state, number = observe(blueprint), self.revision.number
-        refuse_prospects(state)
         try:
             before = _blueprint(self.revision)
         except OrchestratorError as error:
-            return _noted(diff(blueprint, state), UNREAD.format(number=number, why=error.message))
+            return _noted(plan_of(blueprint, state), UNREAD.format(number=number, why=error.message))
         around = starting(state if before.digest == blueprint.digest else observe(before))
         live = {before.name: returned(before, number, around)}
-        plan = diff(blueprint, replace(state, deployments=live, started=around.started))
+        plan = plan_of(blueprint, replace(state, deployments=live, started=around.started))
         return replace(_noted(plan, NOTE.format(number=number)), returning=number)
 
 

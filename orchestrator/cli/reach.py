@@ -226,9 +226,8 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
     Raises ``NameClash`` where apply would."""
     from dataclasses import replace
 
-    from orchestrator.plan.diff import diff
     from orchestrator.plan.origin import check_origin
-    from orchestrator.plan.servers import refuse_prospects
+    from orchestrator.plan.planned import plan_of
 
     runtime, blueprint = client(terminal), compilation.blueprint
     if blueprint.type == "single-device":
@@ -245,8 +244,7 @@ def planned(compilation: Compilation, origin: str, terminal: Terminal, *, pulls:
             check_origin(blueprint.name, back.revision.origin, origin)
             return back.planned(blueprint, lambda each: replace(_observed_here(each, runtime, terminal), pulls=pulls))
         state = replace(_observed_here(blueprint, runtime, terminal), pulls=pulls)
-    refuse_prospects(state)
-    return diff(blueprint, state)
+    return plan_of(blueprint, state)
 
 
 def check_applies(runtime: RuntimeClient, blueprint: Blueprint, origin: str) -> None:

@@ -41,7 +41,7 @@ from orchestrator.plan.budgets import held_budget
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedState
 from orchestrator.plan.plan import Plan
-from orchestrator.plan.servers import refuse_prospects
+from orchestrator.plan.planned import plan_of
 from orchestrator.plan.wanted import wanted_parts
 
 declare("apply.received", "apply.observed", "apply.planned", "apply.recorded", "apply.settled", "down.recorded")
@@ -278,8 +278,7 @@ class Reconciler:
         blueprint = wanted.blueprint
         refuse_mesh(blueprint)
         observed = await self._observe(blueprint, wanted.kept)
-        refuse_prospects(observed)
-        plan = diff(blueprint, observed)
+        plan = plan_of(blueprint, observed)
         failpoint("apply.observed")
         agreed, began = (before.plan, before.began) if before else (plan, anyio.current_time())
         if before:

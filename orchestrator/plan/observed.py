@@ -81,8 +81,8 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class ObservedDeployment:
-    """A deployment that serves: its ``revision``, its ``parts`` (address -> facets), what is still in work, and what it has
-    ``pinned`` in the memory of this device."""
+    """A deployment that serves: its ``revision``, its ``parts`` (address -> facets), what is still in work, what it has
+    ``pinned`` in the memory of this device, and the addresses of the agents that something answers for (``answered``)."""
 
     name: str
     revision: int
@@ -91,6 +91,7 @@ class ObservedDeployment:
     in_flight: int = 0
     draining: tuple[int, ...] = ()
     pinned: tuple[Pin, ...] = ()
+    answered: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -102,13 +103,15 @@ class ObservedDeployment:
             "in_flight": self.in_flight,
             "draining": list(self.draining),
             "pinned": [asdict(pin) for pin in self.pinned],
+            "answered": list(self.answered),
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ObservedDeployment:
         """From the plain form."""
         pinned = tuple(Pin(**pin) for pin in value.get("pinned", ()))
-        return cls(**{**value, "draining": tuple(value["draining"]), "pinned": pinned})
+        answered = tuple(value.get("answered", ()))
+        return cls(**{**value, "draining": tuple(value["draining"]), "pinned": pinned, "answered": answered})
 
 
 ServerUse = Literal["", "live", "draining"]

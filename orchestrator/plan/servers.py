@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from orchestrator.core.blueprint import Blueprint
-from orchestrator.core.errors import PlanError
 from orchestrator.plan import operation as op
 from orchestrator.plan.generations import berth_of, one_more, outlives, processes_of, server_of, what_changed
 from orchestrator.plan.observed import ObservedState, Prospect, StartedServer, server_name
@@ -137,27 +136,3 @@ def _waits(prospect: Prospect, observed: ObservedState) -> str:
         if others
         else ""
     )
-
-
-def refuse_prospects(observed: ObservedState) -> None:
-    """Raise ``PlanError`` where the manifest asks for something that a server cannot have: going on without it would not
-    be what the user wrote."""
-    for name, prospect in observed.prospects.items():
-        if prospect.refused:
-            raise PlanError(f"the server of {name.partition('/')[2]}: {prospect.why}", cure=prospect.cure)
-        if prospect.broken and _ends_what_serves(prospect, observed):
-            deployment, _, alias = name.partition("/")
-            raise PlanError(
-                f"the server of {alias} would not start: {prospect.broken}",
-                cure=f"put the whole file there, or mend `path`; {deployment} goes on as it was",
-            )
-
-
-def _ends_what_serves(prospect: Prospect, observed: ObservedState) -> bool:
-    """Whether the start of it would take the place of a process that serves now."""
-    started, deployment = observed.started, prospect.name.partition("/")[0]
-    if berth_of(prospect.name, prospect, started).how == "there":
-        return False
-    mine = [each for name, each in started.items() if name.partition("/")[0] == deployment]
-    gone = [each for each in mine if server_of(each.name) not in observed.prospects]
-    return any(each.answers and each.use == "live" for each in (*gone, *processes_of(prospect.name, started)))

@@ -83,7 +83,7 @@ def test_a_request_waits_is_seen_retried_and_answered(orchestrator: Run, cloud: 
 
 def test_who_waits_on_the_terminal_reads_the_promise_on_a_line_of_its_own(orchestrator: Run) -> None:
     """Whatever is told after it."""
-    ran = orchestrator("run", "shop", "why?", "--wait", "--timeout", "1s")
+    ran = orchestrator("run", "shop", "why?", "--wait", "--timeout", "4s")
     assert re.fullmatch(r"later: dlv_\w+\n", ran.out), ran.out
 
 

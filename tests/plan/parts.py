@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.core.blueprint import AgentSpec, Blueprint, Element, ModelSpec, RouterSpec, ServeSpec, ToolSpec
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.observed import ObservedDeployment, ObservedServer, ObservedState
+from orchestrator.plan.serving import NOTHING, who_serves
 from orchestrator.plan.wanted import wanted_parts
 from orchestrator.ports.provider import ServedModel
 
@@ -160,6 +161,8 @@ def state(*servers: ObservedServer, **changes: Any) -> ObservedState:
 
 def after(applied: Blueprint, observed: ObservedState, revision: int = 1) -> ObservedState:
     """What is observed once ``applied`` runs."""
-    parts = wanted_parts(applied, bind_all(applied, observed))
-    live = ObservedDeployment(applied.name, revision, applied.digest, parts)
+    bound = bind_all(applied, observed)
+    answered = tuple(each.agent for each in who_serves(applied, bound) if each.by != NOTHING)
+    parts = wanted_parts(applied, bound)
+    live = ObservedDeployment(applied.name, revision, applied.digest, parts, answered=answered)
     return replace(observed, deployments={**observed.deployments, applied.name: live})

@@ -13,9 +13,9 @@ from orchestrator.plan.binding import bind_all
 from orchestrator.plan.budgets import budget_beside_servers
 from orchestrator.plan.diff import diff, take_down
 from orchestrator.plan.observed import ObservedServer, ObservedState, Prospect, StartedServer
+from orchestrator.plan.planned import plan_of, refuse_prospects
 from orchestrator.plan.pools import MAIN_ONLY
 from orchestrator.plan.returning import WITH_RUNTIME, returned, starting
-from orchestrator.plan.servers import refuse_prospects
 from orchestrator.ports.device import Accelerator, Device
 from orchestrator.ports.provider import ServedModel
 from tests.plan.parts import after, agent, blueprint, model, ollama, rule, state
@@ -136,6 +136,29 @@ def test_an_option_that_cannot_be_had_is_refused() -> None:
     refuse_prospects(seen(why="not installed"))
     with pytest.raises(PlanError, match="the server of tiny: numa: llama-server b1 has no --numa"):
         refuse_prospects(seen(why="numa: llama-server b1 has no --numa", refused=True))
+
+
+@pytest.mark.parametrize("unfit", [False, True])
+def test_what_answers_does_not_go_for_a_server_that_cannot_be_started(unfit: bool) -> None:
+    """Unless something else answers for the agent then, or nothing did before; or it is no server's fault."""
+    ruled, clerk = desk(), agent("clerk", models=["tiny"])
+    only = blueprint(ruled.elements["model.tiny"].spec, clerk, name="desk")
+    there = after(only, seen(started()))
+    mistyped = seen(started(), why="there is no file", cure="mend `path`", unfit=unfit, digest="two")
+    now = replace(mistyped, deployments=there.deployments)
+    code = r"\[ORC530\] " if unfit else ""
+    why = (
+        f"^agent.clerk would have nothing to answer with; the server of tiny cannot be started: {code}there is no file$"
+    )
+    with pytest.raises(PlanError, match=why) as raised:
+        plan_of(only, now)
+    assert raised.value.cure == "mend `path`; desk goes on as it was"
+    assert plan_of(ruled, now).serving[0].by == "its 1 reflex rule"
+    assert plan_of(only, replace(now, deployments={})).serving[0].by == "nothing"
+    silent = after(only, seen(why="there is no file"))
+    assert plan_of(only, replace(now, deployments=silent.deployments)).serving[0].by == "nothing"
+    gone = blueprint(model("tiny", ids={"*": ["tiny"]}), clerk, name="desk")
+    assert plan_of(gone, replace(now, prospects={}, servers=())).serving[0].by == "nothing"
 
 
 def test_a_server_that_no_manifest_wants_is_stopped_with_consent() -> None:

@@ -263,3 +263,29 @@ async def test_a_file_that_no_server_can_load_ends_nothing(opened: tuple[Place, 
     shop = replace(wanted, name="shop")
     first = diff(shop, await made.planes.reconciler.observe(shop))
     assert f"{other}: its server will not start: {other}.gguf is no GGUF file: put the whole file there" in str(first)
+
+
+@pytest.mark.parametrize("wrong", ["path", "limit"])
+async def test_a_server_that_cannot_be_started_ends_nothing(opened: tuple[Place, InProcess], wrong: str) -> None:
+    """An agent that is answered now would have nobody: a typo in `path`, or less memory than its model takes."""
+    place, made = opened
+    place.model("am.gguf")
+
+    def only(name: str, limit: int) -> Blueprint:
+        wanted = replace(of(place, name), resources={"max_memory_usage": limit})
+        (clerk,) = wanted.of_kind("agent")
+        spec = {**clerk.spec, "reflex": []}
+        return replace(wanted, elements={**wanted.elements, clerk.address: replace(clerk, spec=spec)})
+
+    await apply(made, only("am", 2_000_000_000))
+    (before,) = place.processes()
+    told = {
+        "path": "there is no file .*/other.gguf$",
+        "limit": r"\[ORC530\] am does not fit this device: its server needs 613 MB",
+    }
+    with pytest.raises(PlanError, match=rf"^agent.clerk would have nothing to answer with; .* {told[wrong]}"):
+        await apply(made, only("other", 2_000_000_000) if wrong == "path" else only("am", 400_000_000))
+    await looked(made)
+    assert [each.pid for each in place.processes()] == [before.pid]
+    assert await answer(made) == "well"
+    assert (await apply(made, only("am", 2_000_000_000))).empty

@@ -253,11 +253,9 @@ def _to_try(name: str, asked: Sequence[RuntimeClient]) -> dict[str, Any] | None:
 
 
 def _plan(compilation: Compilation, observed: ObservedState) -> Plan:
-    from orchestrator.plan.diff import diff
-    from orchestrator.plan.servers import refuse_prospects
+    from orchestrator.plan.planned import plan_of
 
-    refuse_prospects(observed)
-    return diff(compilation.blueprint, observed)
+    return plan_of(compilation.blueprint, observed)
 
 
 def _agree(plan: Plan, options: argparse.Namespace, terminal: Terminal) -> None:
