@@ -48,13 +48,22 @@ async def test_it_is_forwarded_under_its_leave(tmp_path: Path) -> None:
         assert len(it.served.server.records) == 1
 
 
-async def test_a_try_that_nobody_saw_the_end_of_is_not_made_again_before_a_person_is_asked(tmp_path: Path) -> None:
-    """The runtime ended while the cloud was asked."""
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_try_that_nobody_saw_the_end_of_is_not_made_again_before_a_person_is_asked(
+    tmp_path: Path, gone: bool
+) -> None:
+    """The runtime ended while the cloud was asked. With ``gone``, its next life has no model for it at first."""
     run, delivery = await deferred(tmp_path)
     async with kept(tmp_path, let_out(), simulated(["m"], faults=["hang-before@1"])) as it:
         with anyio.fail_after(60):
             while not it.served.server.records:  # noqa: ASYNC110 - the simulated server tells nobody
                 await anyio.sleep(0.1)
+    if gone:
+        async with kept(tmp_path, wanted(*far().parts, bound={})) as it:
+            with anyio.fail_after(60):
+                while not it.events("delivery.tried"):  # noqa: ASYNC110 - on virtual time
+                    await anyio.sleep(0.1)
+            assert "no model serves" in it.events("delivery.tried")[0].fields["error"]
     async with kept(tmp_path, let_out(), simulated(["m"])) as it:
         found: Any = await it.end_of(run, delivery)
         asked = await it.desk.find(found["approval"])
@@ -74,3 +83,16 @@ async def test_within_one_life_it_is_tried_again_under_the_same_leave(tmp_path: 
         assert (ended["status"], ended["text"]) == ("completed", "hello"), ended["error"]
         assert len(it.served.server.records) == 10 and len(it.events("approval.asked")) == 1
         assert [step["kind"] for step in ended["steps"]].count("person") == 1
+
+
+async def test_a_try_that_a_stop_cut_off_needs_a_new_leave_too(tmp_path: Path) -> None:
+    """Its run was cancelled before the cloud had answered, in order."""
+    run, delivery = await deferred(tmp_path)
+    async with kept(tmp_path, let_out(), simulated(["m"], faults=["hang-before@1"])) as it:
+        with anyio.fail_after(60):
+            while not it.served.server.records:  # noqa: ASYNC110 - the simulated server tells nobody
+                await anyio.sleep(0.1)
+        it.served.engine.cancel("the runtime stops")
+        found: Any = await it.end_of(run, delivery)
+        asked = await it.desk.find(found["approval"])
+        assert asked.why.startswith(MAYBE_SENT) and len(it.served.server.records) == 1
