@@ -14,6 +14,10 @@ ApprovalKind = Literal["question", "call"]
 ApprovalState = Literal["pending", "approved", "denied", "answered", "expired"]
 Act = Literal["approve", "deny", "answer"]
 STATE_OF: Final[Mapping[Act, ApprovalState]] = {"approve": "approved", "deny": "denied", "answer": "answered"}
+SEND: Final = "cloud.send"
+"""The function of a leave to send something to the cloud."""
+SENDING: Final = "sending"
+"""In what is held of a run: it went on, and sent something to the cloud under a leave."""
 ACTS_OF: Final[Mapping[ApprovalKind, tuple[Act, ...]]] = {"question": ("answer", "deny"), "call": ("approve", "deny")}
 
 
@@ -41,6 +45,7 @@ class Approval:
 
     ``text`` is the request, ``why`` says how it came to a person, ``talk`` is the conversation before it. ``held`` is all
     that the run needs to go on. ``begun`` is when an approved call began, which it does once; ``outcome`` what it gave.
+    A leave begins when something is sent under it.
     ``delivered`` is when the run that waited got its end. ``settles`` names the approval before it in the same run.
     """
 

@@ -29,7 +29,7 @@ _UNSEEN: Final = re.compile(
 """Soft hyphens, joiners, marks of direction and variants; and the vowels and strokes that Arabic and Hebrew may leave out."""
 
 
-class AsRead:
+class Reading:
     """``text`` is what is read, and ``back`` tells where that stands in the text as it was written."""
 
     __slots__ = ("_begins", "_ends", "text")
@@ -38,10 +38,6 @@ class AsRead:
         self.text = written
         self._begins: list[int] = list(range(len(written)))
         self._ends: list[int] = list(range(1, len(written) + 1))
-        if "\\" in written:  # first, as an accent may be escaped and its letter not
-            self._replace(_ESCAPE, _unescaped)
-        if not _plain(self.text):
-            self._replace(_CLUSTER, _read)
 
     def _replace(self, pattern: re.Pattern[str], read: Callable[[str], str]) -> None:
         pieces: list[str] = []
@@ -64,6 +60,19 @@ class AsRead:
     def back(self, mark: Mark) -> Mark:
         """The place of a mark in the text as it was written."""
         return self._begins[mark[0]], self._ends[mark[1] - 1], mark[2]
+
+
+class AsRead(Reading):
+    """Without the escapes of JSON, with plain letters."""
+
+    __slots__ = ()
+
+    def __init__(self, written: str) -> None:
+        super().__init__(written)
+        if "\\" in written:  # first, as an accent may be escaped and its letter not
+            self._replace(_ESCAPE, _unescaped)
+        if not _plain(self.text):
+            self._replace(_CLUSTER, _read)
 
 
 def other_reading(written: str) -> Iterator[AsRead]:

@@ -18,7 +18,7 @@ class Delivery:
     ``agent`` answers it; ``away`` is why it could not when the request came, ``error`` why the last of ``tries`` did not reach
     it. ``again`` is when it is tried next, at the earliest where another one of its agent is tried ``behind`` which it stands;
     ``None`` while its deployment is not served. ``held`` is all that the run needs to go on; ``settles`` names what the same
-    run waited for before. ``sent`` is when a try began that has not ended yet, as far as the store knows.
+    run waited for before. ``sent`` is when a try began of which the store knows no end.
     """
 
     id: str

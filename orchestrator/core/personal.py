@@ -14,28 +14,27 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+from orchestrator.core.card_numbers import cards
+from orchestrator.core.decoded import decoded
+from orchestrator.core.email_addresses import emails
 from orchestrator.core.field_values import CannotRedact, values_of
 from orchestrator.core.known_values import KnownValues, folded
 from orchestrator.core.marks import NO_ORIGINS, Mark, named_values
 from orchestrator.core.pattern import SafePattern, compile_safely
-from orchestrator.core.personal_numbers import Span, cards, ibans, phones
+from orchestrator.core.personal_numbers import ibans, phones
 from orchestrator.core.placeholders import put_back, written_in
+from orchestrator.core.plain_signs import Span
 
 KINDS: Final = ("email", "card", "iban", "phone")
 LONGEST_REMEMBERED: Final = 4_000
 LONGEST_MATCH: Final = 1_000
 """Characters of what a pattern of the operator finds, at most, in a text that is too long to be looked at at once."""
 
-_AT: Final = "@\uff20\ufe6b"
-"""Also of full width and small, as keyboards and fonts of East Asia have it; so have they a dot, a plus and a hyphen."""
-_LOCAL: Final = r"\w.+%\uff0e\uff0b\uff0d-"
-_EMAIL: Final = re.compile(
-    rf"(?<![{_LOCAL}])[{_LOCAL}]{{1,64}}[{_AT}][\w\uff0d-]{{1,63}}(?:[.\uff0e][\w\uff0d-]{{1,63}}){{0,8}}"
-)
 _ESCAPED: Final = re.compile(
-    r"\\u(00(?:2[013-9a-fA-F]|[3-4][0-9a-fA-F]|5[0-9abdABDe-fE-F]|[67][0-9a-eA-E]|[aA][0dD])|20[0-2][0-9a-fA-F]|2212)"
+    r"\\{1,16}u(00(?:2[013-9a-fA-F]|[3-4][0-9a-fA-F]|5[0-9abdABDe-fE-F]|[67][0-9a-eA-E]|[aA][0dD])|20[0-2][0-9a-fA-F]|2212)"
 )
-"""A plain letter, digit or sign, or a space or hyphen, that JSON may write so, but for the quote and the backslash."""
+"""A plain letter, digit or sign, or a space or hyphen, that JSON may write so, but for the quote and the backslash; also in a text
+that was written as JSON again, which doubles the strokes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +65,9 @@ class Finder:
     def _known(self, text: str) -> Iterator[Span]:
         for kind in self.kinds:
             yield from _FINDERS[kind](text)
+        for read in decoded(text):  # beside it: what reads as a coded sign may be the beginning of a number
+            for kind in self.kinds:
+                yield from map(read.back, _FINDERS[kind](read.text))
 
     def _own(self, text: str) -> Iterator[Span]:
         for name, pattern in self.patterns:
@@ -109,14 +111,8 @@ def finder_of(written: Mapping[str, Any]) -> Finder | None:
     )
 
 
-def _emails(text: str) -> Iterator[Span]:
-    if not any(sign in text for sign in _AT):
-        return iter(())
-    return ((found.start(), found.end(), "email") for found in _EMAIL.finditer(text))
-
-
 _FINDERS: Final[Mapping[str, Callable[[str], Iterator[Span]]]] = {
-    "email": _emails,
+    "email": emails,
     "phone": phones,
     "card": cards,
     "iban": ibans,

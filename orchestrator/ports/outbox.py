@@ -60,8 +60,9 @@ class DeliveryStore(Protocol):
         """It is tried now; ``False`` where it does not wait any more."""
         ...
 
-    def put_off(self, delivery: str, error: str, again: float) -> None:
-        """It did not reach its target; ``again`` is what people are told of the next try: who tries it decides."""
+    def put_off(self, delivery: str, error: str, again: float, *, unknown: bool = False) -> None:
+        """It did not reach its target; ``unknown``: it may have, in this try or one before. ``again`` is what people are told of
+        the next try: who tries it decides."""
         ...
 
     def hurry(self, deployment: str, delivery: str) -> Sequence[Delivery]:

@@ -57,6 +57,15 @@ class Desk(Protocol):
         """What its call gave."""
         ...
 
+    async def spend(self, approval: str) -> None:
+        """The run that goes on with it sends something to the cloud now, as a person allowed. Raises ``ApprovalClosed`` where an
+        earlier life did."""
+        ...
+
+    async def give_back(self, approval: str) -> None:
+        """Nothing was done of what it was spent for."""
+        ...
+
 
 class ApprovalStore(Protocol):
     """Changes: each is one transaction, durable when the call returns."""
@@ -79,6 +88,14 @@ class ApprovalStore(Protocol):
 
     def record(self, approval: str, outcome: Mapping[str, Any]) -> None:
         """What its call gave."""
+        ...
+
+    def spend(self, approval: str, *, again: bool) -> None:
+        """Its run sends something to the cloud now; ``again``: the same life has said so before. Raises ``ApprovalClosed``."""
+        ...
+
+    def give_back(self, approval: str) -> None:
+        """Nothing was done of what it was spent for."""
         ...
 
     def settle(self, approval: str, result: Result, text: str, said: Sequence[Message]) -> bool:

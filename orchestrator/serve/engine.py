@@ -11,6 +11,7 @@ from typing import Any, Final
 import anyio
 from anyio import get_cancelled_exc_class
 
+from orchestrator.core.approval import Approval
 from orchestrator.core.errors import OrchestratorError, RunCancelled, RunError, StateUnusable
 from orchestrator.core.fitted import Fitted, Scale
 from orchestrator.core.handed import Handed
@@ -27,6 +28,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.gate import Gate
 from orchestrator.serve.handing import take_over
 from orchestrator.serve.held import names_before, resumed, spent_before
+from orchestrator.serve.leave import Leave
 from orchestrator.serve.ledger import Ledger
 from orchestrator.serve.loop import Loop
 from orchestrator.serve.outbound import Passage, Rules
@@ -164,6 +166,11 @@ class Engine:
         if run.going_on is not None:
             passage.purse.goes_on(spent_before(run.going_on))
             passage.goes_on(names_before(run.going_on))
+        if self.rules.asks and run.desk is not None and run.going_on is not None:
+            # of what waits for its target the outbox writes down that it is sent
+            passage.leave = (
+                Leave(run.desk, run.going_on.waited.id) if isinstance(run.going_on.waited, Approval) else None
+            )
         return passage
 
     def cancel(self, why: str) -> None:

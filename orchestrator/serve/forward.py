@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import random
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from orchestrator.core.errors import (
     DeliveryExpired,
     HeldRunLost,
     OrchestratorError,
+    RunCancelled,
     RunError,
     in_one_line,
 )
@@ -286,27 +288,30 @@ class Forwarder:
         full = await self._on_disk(self._store.find, delivery.id)
         if full.delivered is not None or not await self._on_disk(self._store.begin, full.id):
             return
+        sent = full.sent is not None and bool(full.held.get("consents"))  # nobody saw the end of a try under a leave
         try:
-            result = await self._engines.get(full.deployment).resume(going_on(replace(full, tries=full.tries + 1)))
+            going = going_on(replace(full, tries=full.tries + 1), sent=sent)
+            result = await self._engines.get(full.deployment).resume(going)
         except HeldRunLost as lost:
             result = _failed(full, lost)
         failpoint("outbox.answered")
         fault = result.error or {}
         if fault.get("kind") in FORWARDED:
-            await self._put_off(full, fault)
+            await self._put_off(full, fault, unknown=sent or fault.get("kind") == RunCancelled.__name__)
             return
         lane = self._work.lanes.setdefault(place_of(full), Lane())
         lane.tries, lane.open, lane.until = 0, True, 0.0
         if result.status != "waiting":  # else what it waits for now has settled this
             await self._end(full, result)
 
-    async def _put_off(self, delivery: Delivery, error: Any) -> None:
+    async def _put_off(self, delivery: Delivery, error: Any, *, unknown: bool) -> None:
         again = error.get("again")  # a budget tells when there will be a new one
         asked = min(error.get("retry_after") or 0.0, LONGEST_PAUSE)
         pause = self._rest(delivery, again - self._ways.now() if again else asked)
         self._work.lanes[place_of(delivery)].open = False
         message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
-        await self._on_disk(self._store.put_off, delivery.id, message, self._ways.now() + pause)
+        put_off = partial(self._store.put_off, unknown=unknown)
+        await self._on_disk(put_off, delivery.id, message, self._ways.now() + pause)
         self._emit("delivery.tried", delivery, {"error": message})
 
     def _rest(self, delivery: Delivery, pause: float = 0.0) -> float:

@@ -71,9 +71,9 @@ def _names_before(run: Run) -> Mapping[str, Any]:
     return names_before(run.going_on) if run.going_on is not None else {}
 
 
-def going_on(approval: Approval | Delivery) -> GoingOn:
+def going_on(approval: Approval | Delivery, *, sent: bool = False) -> GoingOn:
     """What a run goes on with."""
-    return GoingOn(approval, approval.agent, approval.held["at"])
+    return GoingOn(approval, approval.agent, approval.held["at"], sent)
 
 
 def waited(approval: Approval | Delivery) -> Result:
@@ -104,7 +104,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
-    run.consents = set(held.get("consents", ()))
+    run.consents = set() if going.sent else set(held.get("consents", ()))
     run.going_on = run.grant = going
     kind, detail = _waited_for(going.waited)
     run.note(kind, f"agent.{going.waited.agent}", current_time(), detail)

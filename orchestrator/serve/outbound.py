@@ -14,37 +14,26 @@ from typing import Any, Final, TypeVar, cast
 
 from orchestrator.core.errors import (
     BadRequest,
-    BrokenReply,
     ModelError,
-    ModelNotFound,
-    RateLimited,
-    Refused,
-    ServerBusy,
-    Unreachable,
     Withheld,
 )
 from orchestrator.core.field_values import CannotRedact
 from orchestrator.core.marks import Mark
-from orchestrator.core.message import Message, ToolCall, Usage
+from orchestrator.core.message import Message, ToolCall
 from orchestrator.core.personal import Finder, Pseudonyms, finder_of
 from orchestrator.core.placeholders import may_begin
-from orchestrator.core.record import record
 from orchestrator.core.spending import NOTHING, USUAL_ANSWER, Spend, price_of
 from orchestrator.deploy.deployment import Deployment
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Provider, Target
-from orchestrator.ports.spending import Reservation
+from orchestrator.serve.bill import Bill, Books, Terms
+from orchestrator.serve.leave import Leave
 from orchestrator.serve.ledger import Account, Ledger, Purse
 
 T = TypeVar("T")
 _Told = tuple[str, str, tuple[ToolCall, ...], tuple[Mark, ...]]
 
 _OWN_ID: Final = re.compile(r"run_[0-9a-f]{16}")
-_NOTHING_DONE: Final = (Unreachable, RateLimited, Refused, BadRequest, ModelNotFound, ServerBusy)
-"""Faults after which nothing is owed: the server did no work."""
-_FIRST_REFUSAL: Final = 300
-"""From this HTTP status on there is no answer."""
-_OWN_FAULT: Final = 500
 _CURE: Final = "Take it out of the request, or let an agent on this device answer."
 NO_PRICE: Final = "{0} has no price, and the budget limits money: no price is not a price of 0"
 WRITE_PRICE: Final = "Write price: {{input: …, output: …}} for the model that {0} serves (money for a million tokens)."
@@ -83,14 +72,15 @@ class Rules:
 
 
 class Passage:
-    """One run's way out: its placeholders and its purse. ``spent`` is told what each call has cost."""
+    """One run's way out: its placeholders, its purse, and a person's leave where it goes on with one."""
 
-    __slots__ = ("_messages", "ledger", "names", "purse", "rules")
+    __slots__ = ("_messages", "leave", "ledger", "names", "purse", "rules")
 
     def __init__(self, rules: Rules, ledger: Ledger) -> None:
         self.rules = rules
         self.ledger = ledger
         self.purse = Purse()
+        self.leave: Leave | None = None
         self.names = Pseudonyms(rules.finder) if rules.finder is not None else None
         self._messages: dict[_Told, tuple[int, Message]] = {}  # as they are sent, and how many values were known then
 
@@ -230,6 +220,10 @@ class Customs:
         self.spent = NOTHING
         self.priced: bool | None = None
 
+    def pay(self, amount: Spend) -> None:
+        """A call of its agent has cost so much."""
+        self.spent = self.spent + amount
+
     def way(self, endpoint: EndpointSpec) -> Provider:
         """The provider itself where the endpoint is near, else the way through."""
         far = endpoint.target.zone == "cloud" or endpoint.id in self.passage.rules.far
@@ -315,8 +309,14 @@ class Crossing:
         if passage.unpriced(self._customs.agent, name):
             raise Withheld(NO_PRICE.format(name), cure=WRITE_PRICE.format(name))
         made = await passage.ledger.reserve(passage.rules.account, passage.purse, self._customs.agent, amount)
+        bill = Bill(
+            Books(passage.ledger, passage.purse, self._customs.pay, passage.leave),
+            made,
+            Terms(name, size, passage.rules.prices.get(name, {})),
+        )
+        await bill.begin()
         self._customs.priced = self._customs.priced is not False and name in passage.rules.prices
-        return Bill(self._customs, made, Terms(name, size, passage.rules.prices.get(name, {})))
+        return bill
 
     def _put_back(self, text: str, call: ChatCall, after: str = "") -> str:
         names = self._passage.names
@@ -332,56 +332,6 @@ class Crossing:
         )
         content = self._put_back(message.content, call)
         return replace(reply, message=Message(message.role, content, calls, message.tool_call_id))
-
-
-@record
-class Terms:
-    """Of one call: its endpoint, the bytes of its prompt, the price of a million tokens."""
-
-    endpoint: str
-    size: int
-    price: Mapping[str, float]
-
-
-class Bill:
-    """What was set aside for one call, until it is settled; once."""
-
-    def __init__(self, customs: Customs, made: Reservation, terms: Terms) -> None:
-        self._customs = customs
-        self._made = made
-        self._terms = terms
-        self._open = True
-
-    async def settle(self, usage: Usage | None) -> None:
-        """By what the server told; where it told nothing, all that was set aside."""
-        amount: Spend = self._made.amount
-        if usage is not None and not usage.estimated:
-            cost = price_of(self._terms.price, usage.prompt_tokens, usage.completion_tokens)
-            self._customs.passage.ledger.learn(self._terms.endpoint, self._terms.size, usage.prompt_tokens)
-            amount = Spend(usage.prompt_tokens + usage.completion_tokens, cost, 1)
-        await self._close(amount)
-
-    async def cut_off(self, error: BaseException) -> None:
-        """It gave no whole answer. Unless the fault shows that nothing is owed, all that was set aside counts as spent: how much
-        was written by then, thoughts included, nobody told."""
-        await self._close(NOTHING if _owes_nothing(error) else self._made.amount)
-
-    async def _close(self, amount: Spend) -> None:
-        if self._open:
-            self._open = False
-            self._customs.spent = self._customs.spent + amount
-            await self._customs.passage.ledger.settle(self._made, self._customs.passage.purse, amount)
-
-
-def _owes_nothing(error: BaseException) -> bool:
-    """Whether nothing was done, or the server refused it by its status, before any of an answer: then it bills nothing. Where it
-    says that it cannot read what its own model wrote, an answer was made."""
-    if not isinstance(error, ModelError) or error.partial:
-        return False
-    if isinstance(error, _NOTHING_DONE):
-        return True
-    status = error.status or 0
-    return status >= _FIRST_REFUSAL and not (isinstance(error, BrokenReply) and status >= _OWN_FAULT)
 
 
 class Closed:

@@ -32,22 +32,24 @@ class Outcome:
 
 class Held(Exception):
     """A call that a person must allow first, by its ``name`` and ``effect``. Whoever is at work adds to ``at`` where it goes on
-    then; ``source`` says who wrote the arguments. No fault: nobody escalates it."""
+    then; ``source`` says who wrote the arguments, ``why`` what a person should know before. No fault: nobody escalates it."""
 
     def __init__(self, name: str, effect: str, arguments: Mapping[str, Any]) -> None:
         super().__init__(name)
         self.name = name
         self.effect = effect
         self.arguments = arguments
-        self.source = ""
+        self.source = self.why = ""
         self.at: dict[str, Any] = {}
 
 
 @record
 class GoingOn:
     """What a run that waited goes on with: what it waited for (what a person decided, or its target), and the place ``at`` which
-    its ``agent`` waited."""
+    its ``agent`` waited. ``sent``: an earlier life went on with it, sent something to the cloud, and ended before it knew what came
+    of that."""
 
     waited: Approval | Delivery
     agent: str
     at: Mapping[str, Any]
+    sent: bool = False

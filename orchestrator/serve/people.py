@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
-from orchestrator.core.approval import Approval, Verdict
+from orchestrator.core.approval import SENDING, Approval, Verdict
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.message import Message
@@ -74,6 +74,7 @@ class PeopleDesk:
         self._tries: dict[str, int] = {}
         self._tried_since: dict[str, float] = {}  # of the loop's clock, which no clock that is set and no sleep moves
         self._sent: set[tuple[str, str]] = set()  # notices that arrived, which the store could not note yet
+        self._sends: set[str] = set()  # approvals under which this life sends to the cloud: another one may not
         self._rest: dict[str, float] = {}  # of the loop's clock: not before then
 
     # -- for runs ---------------------------------------------------------------------------------------------------
@@ -106,6 +107,16 @@ class PeopleDesk:
         """What its call gave: kept even where the run is being cancelled, as the call was made."""
         with anyio.CancelScope(shield=True):
             await self._on_disk(self._store.record, approval, outcome)
+
+    async def spend(self, approval: str) -> None:
+        """The run that goes on with it sends something to the cloud now, or ``ApprovalClosed`` is raised."""
+        await self._on_disk(partial(self._store.spend, again=approval in self._sends), approval)
+        self._sends.add(approval)
+
+    async def give_back(self, approval: str) -> None:
+        """Nothing was done of what it was spent for."""
+        await self._on_disk(self._store.give_back, approval)
+        self._sends.discard(approval)
 
     # -- for people -------------------------------------------------------------------------------------------------
 
@@ -200,6 +211,7 @@ class PeopleDesk:
             return
         if result.status != "waiting":  # else a new approval has settled this one
             await self._settle(approval, result)
+        self._sends.discard(approval.id)
         self._tries.pop(approval.id, None)
         self._tried_since.pop(approval.id, None)
 
@@ -210,7 +222,8 @@ class PeopleDesk:
             if not self._ways.applied(name):
                 return lost(approval, f"{name} is not applied any more")
             return never_served(approval, PATIENCE) if late else None
-        result = await self._engines.get(name).resume(going_on(approval))
+        sent = SENDING in approval.held and approval.id not in self._sends
+        result = await self._engines.get(name).resume(going_on(approval, sent=sent))
         kind = str((result.error or {}).get("kind", ""))
         cut_off = kind == "RunCancelled"  # by a stop, or by the end of its revision: it goes on with the next
         return None if cut_off or (kind in LATER and not late) else result

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.core.approval import Approval
+from orchestrator.core.approval import SEND, Approval
 from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
 from orchestrator.core.request import Result, StepRecord
 from orchestrator.serve.held import marks_in, person_detail, waited
@@ -22,8 +22,8 @@ def end_of(approval: Approval) -> Result | None:
         )
     if approval.kind == "question":
         return _failed(approval, denied(approval)) if approval.state == "denied" else _answered(approval)
-    if approval.begun is not None and approval.outcome is None:
-        function = approval.call.function if approval.call else ""
+    function = approval.call.function if approval.call else ""
+    if approval.begun is not None and approval.outcome is None and function != SEND:
         return lost(approval, f"the runtime ended while {function} was being called: it may have been done, or not")
     return None
 

@@ -175,14 +175,14 @@ def test_accents_and_syllables_may_be_signs_of_their_own(value: str) -> None:
     [
         ("4111%201111%201111%201111", "[CARD_1]"),
         ("?card=4111%2D1111%2D1111%2D1111&x=1", "?card=[CARD_1]&x=1"),
-        ("call %2B39%20347%20123%204567", "call %2[PHONE_1]"),
+        ("call %2B39%20347%20123%204567", "call [PHONE_1]"),
         ("IT60%20X054%202811%201010%200000%200123%20456", "[IBAN_1]"),
         ("100%20 of 4111", "100%20 of 4111"),
     ],
 )
 def test_a_number_is_found_in_an_address(text: str, seen: str) -> None:
     names = Pseudonyms(Finder())
-    assert names.hide(text).replace("%[", "%2[") == seen
+    assert names.hide(text) == seen
     assert names.restore(names.hide(text)) == text
 
 

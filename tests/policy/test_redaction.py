@@ -45,6 +45,31 @@ async def test_values_leave_as_placeholders_and_come_back_in_the_answer(tmp_path
     )
 
 
+async def test_values_in_codes_and_odd_groups_come_back_as_they_were_written(tmp_path: Path) -> None:
+    values = (
+        '"anna rossi"@example.org',
+        "anna%40example.org",
+        "anna&#64;example.org",
+        "4 1 1 1-1 1 1 1 1 1 1 1 1 1 1 1",
+    )
+    text = f"write to {values[0]}, {values[1]} or {values[2]}, card {values[3]}, +39&nbsp;347&nbsp;123&nbsp;4567"
+    async with shop(tmp_path) as it:
+        result = await it.run(text)
+    assert leaked(it.far, *values, "example.org", "4567") == []
+    assert it.far.got("write to [EMAIL_1], [EMAIL_2] or [EMAIL_3], card [CARD_1], [PHONE_1]")
+    assert result.text == text
+
+
+@pytest.mark.parametrize(
+    "card", ["4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "411-111/111.111_111 1", "411%20111%20111%20111%20111%201"]
+)
+async def test_a_card_in_any_groups_keeps_the_request_here(card: str, tmp_path: Path) -> None:
+    async with shop(tmp_path, security={"redaction": {"refuse": ["card"]}}) as it:
+        failed = await it.run(f"pay with {card}, please")
+    assert it.far.asked == []
+    assert failed.error is not None and failed.error["code"] == "ORC550"
+
+
 async def test_the_control_without_redaction_the_values_arrive(tmp_path: Path) -> None:
     async with shop(tmp_path, security={"redaction": {"cloud": False}}) as it:
         await it.run(" ".join(VALUES))

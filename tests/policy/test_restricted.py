@@ -18,7 +18,8 @@ from orchestrator.serve.engine import Engine, EngineTable
 from orchestrator.serve.ledger import Account, Ledger
 from orchestrator.serve.outbound import Customs, Passage, Rules
 from orchestrator.testing.endpoint import simulated
-from tests.people.parts import by_rule, desked
+from orchestrator.testing.script import Script
+from tests.people.parts import by_rule, desked, paying
 from tests.people.parts import shop as paying_tool
 from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, model_spec, router_spec, rule, serving
 
@@ -114,6 +115,43 @@ async def test_a_run_that_waited_for_a_person_marks_its_session(tmp_path: Path) 
     async with desked(tmp_path, wanted) as there:
         waiting = await there.served.run("pay 5", session="s")
         assert (await there.after(waiting, "approve"))["data_class"] == "restricted"
+        assert there.stores.sessions.is_restricted("shop", "s")
+
+
+async def test_a_restricted_run_that_failed_leaves_nothing_in_its_session(tmp_path: Path) -> None:
+    """Neither what was asked nor what was said by then: the next message may go to the cloud, and does, with nothing of it."""
+    parts: list[Any] = [
+        router_spec("front", {"a": "^secret", "b": "^open"}),
+        agent_spec("a", data_class="restricted"),
+        agent_spec("b", models=["far"]),
+    ]
+    models, bound = {"m": model_spec(), "far": model_spec("far")}, {"m": ("m@1",), "far": ("m@2",)}
+    wanted = Wanted(parts, models=models, bound=bound, cloud=["m@2"])
+    broken = simulated(["m"], Script(default=CANARY), faults=["abort@1-99"])
+    async with desked(tmp_path, wanted, broken, simulated(["m"])) as there:
+        failed = await there.served.run(f"secret {CANARY}", session="s")
+        assert (failed.status, failed.data_class) == ("failed", "restricted") and broken.records
+        assert there.stores.sessions.load("shop", "s") == ()
+        said = await there.served.run("open", session="s")
+        assert (said.text, said.data_class) == ("open", "internal")
+        (record,) = there.served.servers[1].records
+        assert CANARY not in str(record.asked.messages)
+        assert not there.stores.sessions.is_restricted("shop", "s")
+
+
+async def test_a_run_that_waited_and_failed_as_a_restricted_one_marks_its_session(tmp_path: Path) -> None:
+    """What was asked stands in the session since it waited, and a restricted agent was shown it then: a restart knows it."""
+    a = agent_spec("a", tools=["shop"], escalate_to="b", escalate_when=["error"])
+    b = agent_spec("b", role="escalation", data_class="restricted", models=["other"])
+    models, bound = {"m": model_spec(), "other": model_spec("other")}, {"m": ("m@1",), "other": ("m@2",)}
+    wanted = Wanted([a, b], [paying_tool("paid")], models=models, bound=bound)
+    first = simulated(["m"], paying(5), faults=["abort@2-99"])
+    async with desked(tmp_path, wanted, first, simulated(["m"], faults=["abort@1-99"])) as there:
+        waiting = await there.served.run(f"pay {CANARY}", session="s")
+        assert not there.stores.sessions.is_restricted("shop", "s")
+        ended = await there.after(waiting, "approve")
+        assert (ended["status"], ended["data_class"], ended["path"]) == ("failed", "restricted", ["agent.a", "agent.b"])
+        assert CANARY in there.stores.sessions.load("shop", "s")[0].content
         assert there.stores.sessions.is_restricted("shop", "s")
 
 

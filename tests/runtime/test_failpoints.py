@@ -100,9 +100,9 @@ def _of_servers(point: str) -> bool:
 
 
 def _of_people(point: str) -> bool:
-    """These have a story of their own, in ``test_people.py`` and ``test_outbox.py``; those of what is spent and marked in
-    ``tests/policy/``, those between nodes in ``tests/fleet/test_forwarded_local.py``."""
-    return point.startswith(("people.", "outbox.", "spending.", "marks.", "effects."))
+    """These have a story of their own, in ``test_people.py`` and ``test_outbox.py``; those of what is spent, marked and
+    let out in ``tests/policy/``, those between nodes in ``tests/fleet/test_forwarded_local.py``."""
+    return point.startswith(("people.", "outbox.", "spending.", "marks.", "effects.", "leave."))
 
 
 def _of_outcomes(point: str) -> bool:

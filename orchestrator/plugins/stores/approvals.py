@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from orchestrator.core.approval import ACTS_OF, STATE_OF, Approval, Verdict
+from orchestrator.core.approval import ACTS_OF, SEND, SENDING, STATE_OF, Approval, Verdict
 from orchestrator.core.errors import ApprovalClosed, DeskFull, NoSuchApproval, UsageError
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.message import Message
@@ -22,6 +22,7 @@ declare("people.before-ask", "people.in-ask", "people.asked", "people.in-verdict
 declare(
     "people.in-begin", "people.begun", "people.before-record", "people.recorded", "people.in-settle", "people.settled"
 )
+declare("leave.before-spend", "leave.in-spend", "leave.spent", "leave.in-give-back", "leave.given-back")
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM approval"  # noqa: S608 - constants
 _WAITING: Final = "SELECT count(*) FROM approval WHERE deployment = ? AND state = 'pending'"
@@ -92,6 +93,27 @@ class SqliteApprovals(SqliteNotices):
             connection.execute("UPDATE approval SET outcome = ? WHERE id = ? AND begun IS NOT NULL", (text, approval))
         failpoint("people.recorded")
 
+    def spend(self, approval: str, *, again: bool) -> None:
+        """Its run sends something to the cloud now, under the leave that is this approval or came before it. ``again``: the same
+        life has said so before. Raises ``ApprovalClosed`` where another one did, or its run goes on with something else by now."""
+        failpoint("leave.before-spend")
+        with self._file.transaction() as connection:
+            found = _one(connection, approval)
+            if found.delivered is not None or (SENDING in found.held and not again):
+                raise ApprovalClosed(f"the leave of {approval} was used already")
+            _note_sending(connection, found, self._now())
+            failpoint("leave.in-spend")
+        failpoint("leave.spent")
+
+    def give_back(self, approval: str) -> None:
+        """Nothing was done of what it was spent for."""
+        with self._file.transaction() as connection:
+            found = _one(connection, approval)
+            if found.delivered is None:
+                _note_sending(connection, found, None)
+            failpoint("leave.in-give-back")
+        failpoint("leave.given-back")
+
     def settle(self, approval: str, result: Result, text: str, said: Sequence[Message]) -> bool:
         """Keep the end of its run. What the run needed to go on is forgotten."""
         with self._file.transaction() as connection:
@@ -145,6 +167,14 @@ class SqliteApprovals(SqliteNotices):
         rows = self._file.rows("SELECT result FROM run WHERE id = ?", (run,))
         found: dict[str, Any] = json.loads(rows[0][0]) if rows else {}
         return found if found.get("approval") else None
+
+
+def _note_sending(connection: sqlite3.Connection, found: Approval, at: float | None) -> None:
+    """Since when its run sends; where it does not, nothing. A call of a tool has begun or not, whatever is sent then."""
+    held = {name: value for name, value in found.held.items() if name != SENDING}
+    text = json.dumps(held if at is None else {**held, SENDING: at}, ensure_ascii=False, separators=(",", ":"))
+    begun = at if found.call is not None and found.call.function == SEND else found.begun
+    connection.execute("UPDATE approval SET held = ?, begun = ? WHERE id = ?", (text, begun, found.id))
 
 
 def _check(waiting: int, deployment: str, most: int) -> None:

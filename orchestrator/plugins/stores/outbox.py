@@ -63,10 +63,11 @@ class SqliteOutbox:
         failpoint("outbox.begun")
         return began
 
-    def put_off(self, delivery: str, error: str, again: float) -> None:
-        """It did not reach its target."""
+    def put_off(self, delivery: str, error: str, again: float, *, unknown: bool = False) -> None:
+        """It did not reach its target, or (``unknown``) may have."""
         with self._file.transaction() as connection:
-            sql = "UPDATE delivery SET sent = NULL, error = ?, again = ? WHERE id = ? AND delivered IS NULL"
+            sent = "sent" if unknown else "NULL"
+            sql = f"UPDATE delivery SET sent = {sent}, error = ?, again = ? WHERE id = ? AND delivered IS NULL"  # noqa: S608 - constants
             connection.execute(sql, (error, again, delivery))
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")

@@ -62,8 +62,9 @@ class Stories:
         *,
         restricted: bool,
     ) -> None:
-        """Add turns to a session: ``place`` is its deployment and its name, which may be empty."""
-        if place[1] and said:
+        """Add turns to a session: ``place`` is its deployment and its name, which may be empty. What makes it restricted does so
+        also where nothing is said: an earlier turn of it may be what a restricted agent was shown since."""
+        if place[1] and (said or restricted):
             self.sessions.append_in(connection, *place, said, restricted=restricted)
 
 

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from orchestrator.core.surrogates import whole
 from orchestrator.core.thoughts import without_thoughts
@@ -112,66 +112,93 @@ def _name_spans(written: str, content: str) -> list[tuple[int, int]]:
 
 
 def _said_at(answer: str) -> list[tuple[int, int]]:
-    """The spans of the texts that ``_said_in`` says are chosen, within their quotes; none where the answer is no such JSON."""
+    """The spans of the texts that ``_said_in`` says are chosen, within their quotes; none where they differ, or it does not
+    begin with JSON: a full stop may stand behind it."""
     try:
-        values = list(_values_of(answer))
+        chosen = _chosen(_entries_of(answer)[0])
     except (ValueError, RecursionError):
         return []
-    said = [each for each in values if each[0] == "agent"] or [each for each in values if isinstance(each[1], str)]
-    named = {_plain(value) for _, value, _ in said if isinstance(value, str)}
-    if len(named) != 1 or not all(isinstance(value, str) for _, value, _ in said):
-        return []
-    return [(start + 1, end - 1) for _, _, (start, end) in said]
+    alike = len({_plain(each.value) for each in chosen}) == 1
+    return [(each.start + 1, each.stop - 1) for each in chosen] if alike else []
 
 
-_READ: Final = json.JSONDecoder()
-_SPACE: Final = re.compile(r"[\s:,]*")
+def _said_in(text: str) -> tuple[list[str], list[str]]:
+    """What the answer says is chosen, each time that it does (the answer itself where it is no JSON), and all other texts in it."""
+    try:
+        entries, end = _entries_of(text)
+    except (ValueError, RecursionError):
+        return [text], []
+    if end < len(text):
+        return [text], []
+    texts = [each for entry in entries for each in _texts_of(entry.value)]
+    said = [entry.value for entry in _chosen(entries)]
+    for each in said:
+        texts.remove(each)
+    return said, texts
 
 
-def _values_of(answer: str) -> Iterator[tuple[str, Any, tuple[int, int]]]:
-    """The values of an object of JSON with their keys and where they stand; a text alone as the value of no key. Raises
-    ``ValueError`` where it is none of both."""
-    if answer[0] != "{":
-        value, end = _READ.raw_decode(answer)
-        yield "", value, (0, end)
-        return
-    at = _after_space(answer, 1)
-    while not answer.startswith("}", at):
-        key, at = _READ.raw_decode(answer, at)
-        at = _after_space(answer, at)
-        value, end = _READ.raw_decode(answer, at)
-        yield key, value, (at, end)
-        at = _after_space(answer, end)
+class _Entry(NamedTuple):
+    """A value of an object of JSON with its key, and where it stands; or a value that stands in no object."""
+
+    key: str | None
+    value: Any
+    start: int
+    stop: int
 
 
-def _after_space(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
+def _chosen(entries: Sequence[_Entry]) -> list[_Entry]:
+    """Those that say the choice: the texts of ``agent``, else the only text, where it stands under a name for a choice or alone."""
+    said = [entry for entry in entries if entry.key == "agent"]
+    if not said:
+        texts = [entry for entry in entries if isinstance(entry.value, str)]
+        said = texts if len(texts) == 1 and _names_choice(texts[0].key) else []
+    return said if all(isinstance(entry.value, str) for entry in said) else []
+
+
+def _names_choice(key: str | None) -> bool:
+    return key is None or fold(key).strip(_EDGES) in _CHOICES
 
 
 class _Pairs(tuple[tuple[str, Any], ...]):
     """An object of JSON as it was written: a key may stand twice."""
 
 
-def _said_in(text: str) -> tuple[list[str], list[str]]:
-    """What the answer says is chosen, each time that it does (the texts of ``agent``, else its only text, where that stands under a
-    name for a choice; the answer itself where it is no JSON), and all other texts in it."""
-    try:
-        value: Any = json.loads(text, object_pairs_hook=_Pairs)
-    except (ValueError, RecursionError):
-        return [text], []
-    if isinstance(value, str):
-        return [value], []
-    said = [inner for key, inner in value if key == "agent"] if isinstance(value, _Pairs) else []
-    texts = list(_texts_of(value))
-    if said and not all(isinstance(each, str) for each in said):
-        return [], texts
-    if not said and isinstance(value, _Pairs):
-        found = [(key, inner) for key, inner in value if isinstance(inner, str)]
-        said = [found[0][1]] if len(found) == 1 and fold(found[0][0]).strip(_EDGES) in _CHOICES else []
-    for each in said:
-        texts.remove(each)
-    return said, texts
+_READ: Final = json.JSONDecoder(object_pairs_hook=_Pairs)
+_SIGN: Final = re.compile(r"[ \t\n\r]*([{:,}])[ \t\n\r]*")
+
+
+def _entries_of(answer: str) -> tuple[list[_Entry], int]:
+    """The entries of the object of JSON that an answer begins with, as they were written (a key may stand twice), and where it
+    ends. Other JSON is one entry. Raises ``ValueError``."""
+    if answer[0] == "{":
+        return _entries_in(answer)
+    value, end = _READ.raw_decode(answer)
+    return [_Entry(None, value, 0, end)], end
+
+
+def _entries_in(answer: str) -> tuple[list[_Entry], int]:
+    found: list[_Entry] = []
+    at = _past(answer, 0, "{")[1]
+    if answer.startswith("}", at):
+        return found, _past(answer, at, "}")[1]
+    sign = ","
+    while sign == ",":
+        key, at = _READ.raw_decode(answer, at)
+        if not isinstance(key, str):
+            raise ValueError("a key is no text")
+        start = _past(answer, at, ":")[1]
+        value, stop = _READ.raw_decode(answer, start)
+        found.append(_Entry(key, value, start, stop))
+        sign, at = _past(answer, stop, ",}")
+    return found, at
+
+
+def _past(answer: str, at: int, signs: str) -> tuple[str, int]:
+    """The one of the signs that must come next, and where what follows it begins."""
+    found = _SIGN.match(answer, at)
+    if found is None or found[1] not in signs:
+        raise ValueError(f"none of {signs} stands there")
+    return found[1], found.end()
 
 
 def _texts_of(value: Any) -> Iterator[str]:

@@ -25,7 +25,7 @@ from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of,
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.near import near_enough, stays_near
 from orchestrator.serve.steps.outward import let_out
-from orchestrator.serve.steps.plain import parse_answer
+from orchestrator.serve.steps.plain import SaidTwice, answer_as_json, parse_answer
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
@@ -337,6 +337,7 @@ class _Talk:
         if fault:
             message = f"{self.agent.address}: the answer does not fit its schema after one repair: {fault}"
             raise SchemaInvalid(message, attempt=text)
+        text = answer_as_json(text, value)
         outcome = Outcome(text, served_by=self.endpoint, value=value, finish_reason=reply.finish_reason)
         return await self._weighed(reply, outcome)
 
@@ -350,6 +351,8 @@ class _Talk:
         """The value of an answer that must fit the agent's schema, and what is wrong with it (empty: it fits)."""
         try:
             value = parse_answer(text)
+        except SaidTwice as error:
+            return None, str(error)
         except ValueError as error:
             return None, f"it is no JSON: {error}"
         return value, self.agent.invalid(value) if self.agent.invalid else ""

@@ -45,18 +45,21 @@ async def hold_call(run: Run, agent: Agent, held: Held) -> Outcome:
     digest = digest_of_call(run.deployment.name, agent.spec["name"], function, arguments)
     call = Call(function, arguments, held.effect, held.source, digest)
     outcome = Outcome(text, "waiting", served_by="person", approval=approval)
-    return await hold(run, agent, run.desk, Wish(str(people.get("queue", QUEUE)), call=call, at=held.at), outcome)
+    return await hold(
+        run, agent, run.desk, Wish(str(people.get("queue", QUEUE)), call=call, at=held.at, why=held.why), outcome
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is asked of a person: in whose ``queue``, how long it may wait (``None``: as the deployment says), which ``call``, and
-    the place ``at`` which the run goes on."""
+    the place ``at`` which the run goes on, and ``why`` it is asked, beyond how the run came there."""
 
     queue: str
     expires: float | None = None
     call: Call | None = None
     at: Mapping[str, Any] = field(default_factory=dict)
+    why: str = ""
 
 
 async def hold(run: Run, agent: Agent, desk: Desk, wish: Wish, outcome: Outcome) -> Outcome:
@@ -107,7 +110,7 @@ def _approval(run: Run, wish: Wish, result: Result, now: float) -> Approval:
         created=now,
         expires=now + expires,
         session=result.session,
-        why=_why(run, result.why),
+        why="; ".join(filter(None, [wish.why, _why(run, result.why)])),
         talk=talk_of(run, LONGEST_TALK),
         data_class=result.data_class,
         call=wish.call,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from orchestrator.core.approval import Approval, digest_of_call
+from orchestrator.core.approval import SEND, Approval, digest_of_call
 from orchestrator.core.errors import HeldRunLost, KeptNear, ModelError, NoModel, Withheld
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
@@ -22,8 +22,10 @@ NOBODY: Final = (
     "Apply the deployment, whose runtime keeps what waits for people; or write escalation: {approval: never}."
 )
 
-SEND: Final = "cloud.send"
-"""What a person allows, where that is needed."""
+MAYBE_SENT: Final = (
+    "a runtime ended while it sent this run's words to the cloud under an earlier leave: they may be there already"
+)
+"""Why a person is asked again."""
 POLICY: Final = "policy"
 """The strategy of the decisions that are rulings."""
 
@@ -78,7 +80,7 @@ async def _let_far(
             asked_for += [name] if ruling.refused == "approval" else []
     allowed = tuple(name for name in endpoints if name not in refusals)
     if not allowed and asked_for and not sender.chooses and run.desk is not None:
-        raise Held(SEND, "external", _shown(passage, sender, asked_for[0], call))
+        raise _held(run, passage, sender, asked_for[0], call)
     if not allowed:
         raise next(iter(refusals.values()))
     return allowed
@@ -93,12 +95,21 @@ def _take_leave(run: Run, sender: _Sender, passage: Passage, call: ChatCall) -> 
         return
     if approval.state != "approved":
         raise denied(approval)
+    if leave is not None and leave.sent:  # it was for one send
+        return
     shown = _shown(passage, sender, str(asked.arguments.get("endpoint", "")), call)
     if digest_of_call(run.deployment.name, sender.name, SEND, shown) != asked.digest:
         raise HeldRunLost(f"{sender.address} would send something else than was approved", cure="Ask again.")
     run.consents.add(sender.name)
     waited_for = tuple(f"{_unasked(sender, name)}: approval: " for name in run.deployment.endpoints)
     run.notes = [note for note in run.notes if not note.startswith(waited_for)]  # that is so no longer
+
+
+def _held(run: Run, passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> Held:
+    """That a person must allow it first; and that it may be the second time."""
+    held = Held(SEND, "external", _shown(passage, sender, endpoint, call))
+    held.why = MAYBE_SENT if run.going_on is not None and run.going_on.sent else ""
+    return held
 
 
 def _shown(passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:

@@ -83,6 +83,46 @@ def test_a_fence_around_json_is_read_over(text: str) -> None:
     assert parse_answer(text) == {"n": 1}
 
 
+@pytest.mark.parametrize(
+    ("text", "given"),
+    [
+        ('```json\n{"n": 1,  "b": "è"}\n```', '{"n": 1,  "b": "è"}'),
+        ('```\n{"n": 1}```', '{"n": 1}'),
+        (' {"n": 1}\n', ' {"n": 1}\n'),
+        ('{"n": 1, "b": "x\ny"}', '{"n": 1, "b": "x\\ny"}'),
+        ('{"n": 1, "b": "\\ud83d"}', '{"n": 1, "b": "\ufffd"}'),
+    ],
+)
+async def test_the_text_of_an_answer_is_the_json_that_was_checked(text: str, given: str) -> None:
+    """As it was written where any reader takes it so, for who listens too."""
+    pieces: list[str] = []
+    async with serving(asking(), simulated(["m"], Script(sequence=[text]))) as served:
+        result = await served.run(
+            "x", lambda event: pieces.append(event.fields["text"]) if event.kind == "run.delta" else None
+        )
+    assert (result.text, pieces, json.loads(result.text)) == (given, [given], result.value)
+    assert result.usage.model_calls == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"n": 1, "n": 2}', "'n'"),
+        ('```json\n{"n": 1, "m": [{"a": 1, "b": 2, "a": 1, "b": 3}]}\n```', "'a' and for 'b'"),
+    ],
+)
+async def test_an_answer_that_says_a_thing_twice_is_repaired_once(text: str, told: str) -> None:
+    """Which of the two would count, each reader says otherwise."""
+    async with serving(asking(), simulated(["m"], Script(sequence=[text, '{"n": 2}']))) as served:
+        result = await served.run("how many?")
+        asked = served.sent()[-1][1]
+    assert (result.value, result.usage.model_calls) == ({"n": 2}, 2)
+    assert f"does not fit the schema: an object has several values for {told}, and may have one." in asked
+    async with serving(asking(), simulated(["m"], Script(sequence=[text, text]))) as served:
+        result = await served.run("how many?")
+    assert result.error is not None and result.error["kind"] == "SchemaInvalid"
+
+
 def test_raw_control_characters_in_json_are_read() -> None:
     """Some servers let them through."""
     assert parse_answer('{"a": "x\ny\t"}') == {"a": "x\ny\t"}
