@@ -19,6 +19,7 @@ class Delivery:
     it. ``again`` is when it is tried next, at the earliest where another one of its agent is tried ``behind`` which it stands;
     ``None`` while its deployment is not served. ``held`` is all that the run needs to go on; ``settles`` names what the same
     run waited for before. ``sent`` is when a try began of which the store knows no end.
+    ``there`` is the node on which its run waits for a person, where it does: that one is asked how it stands until it has ended.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Delivery:
     held: Mapping[str, Any] = field(default_factory=dict)
     settles: str = ""
     behind: str = ""
+    there: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What people see of it."""
@@ -56,6 +58,7 @@ class Delivery:
             "data_class": self.data_class,
             "request": self.text,
             "away": self.away,
+            "there": self.there,
             "created": self.created,
             "expires": self.expires,
             "tries": self.tries,

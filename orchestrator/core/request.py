@@ -176,6 +176,7 @@ class Result:
     ``notes`` say what the answer was made without. ``data_class`` is what the request said of its own data, or ``restricted``
     where the run met such data. ``parts`` are there where several agents answered; ``text`` is all of them then, and ``agent``
     names each. ``node`` is the one of the fleet on which the agent answered; empty where there is no fleet.
+    ``asked`` is the node that this one asked for it, which may have asked that one; it is known here only.
     ``marks`` tell where in ``text`` values of named fields stand that must not leave; people and programs get none.
     """
 
@@ -202,6 +203,7 @@ class Result:
     parts: tuple[PartResult, ...] = ()
     node: str = ""
     marks: tuple[Mark, ...] = field(default=(), compare=False, repr=False)
+    asked: str = field(default="", compare=False, repr=False)
 
     def as_kept(self) -> dict[str, Any]:
         """The plain form for another node: with its marks."""

@@ -149,6 +149,9 @@ class Answering:
 
     async def take(self, call: Call, reply: str, group: TaskGroup) -> None:
         """Take a request on, or say why not; what is to be said goes to the subject ``reply``."""
+        if call.looks:
+            group.start_soon(self._look, call, reply)
+            return
         work = self._works.get(call.req)
         if work is not None:
             await self._again(work, call, reply)
@@ -170,6 +173,19 @@ class Answering:
         work.call, work.reply, work.told = call, reply, 0
         await self._say(work, Ack())
         await self._catch_up(work)
+
+    async def _look(self, call: Call, reply: str) -> None:
+        """What has become of a request that waits or waited here: also where its agent has moved, or nothing new is taken on."""
+        self._runs += 1
+        run = self._runs
+        await self._send(reply, call, Ack(), run)
+        try:
+            asked = Asked(Request.from_json(call.body), call.agent, call.caller, looks=True)
+            result = (await self.worker.answer(asked, _Silent())).as_kept()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller asks again later, and this node lives on
+            await self._send(reply, call, Err("failed", f"{type(error).__name__}: {error}"), run)
+            return
+        await self._send(reply, call, Fin(0, digest_of_answer((), result), result), run)
 
     def _refusal(self, call: Call) -> Said | None:
         if call.data_class == "restricted" and call.caller != self.bus.node:
@@ -286,6 +302,13 @@ class _Emit:
     async def piece(self, text: str) -> None:
         """A piece of it."""
         await self.answering.piece(self.work, text)
+
+
+class _Silent:
+    """Nobody hears pieces."""
+
+    async def piece(self, text: str) -> None:
+        """There are none."""
 
 
 def _may_end_otherwise(call: Call, result: Mapping[str, Any]) -> bool:

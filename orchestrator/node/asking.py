@@ -36,6 +36,8 @@ from orchestrator.serve.clock import current_time
 
 PassPiece = Callable[[str], Awaitable[None]]
 USUAL_TIMEOUT: Final = 120.0
+LOOKS: Final = 2.0
+"""Seconds in which a node is to say what has become of a request: who asks that asks again later."""
 _PARTS: Final = 1024
 """Of a pause: between half of it and all are waited."""
 
@@ -52,11 +54,12 @@ class Answer:
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a request came: ``hop`` nodes have handed it on before; ``kept``: it is asked until it is answered, under the same id.
-    ``handed``: what it brings along."""
+    ``handed``: what it brings along. ``looks_at``: nothing is to be done; this node is asked what has become of the request."""
 
     hop: int = 0
     kept: bool = False
     handed: Handed = NOTHING_HANDED
+    looks_at: str = ""
 
 
 FIRST_WAY: Final = Way()
@@ -126,11 +129,11 @@ class Asking:
         machine = RemoteCall(
             agent,
             begun + timeout,
-            self._choose(request, agent),
+            self._choose(request, agent, way),
             pass_on is not None,
             self.repeats.take,
             self.waits,
-            lambda until: self.hope(agent, until, way.kept),
+            lambda until: begun + LOOKS if way.looks_at else self.hope(agent, until, way.kept),
             lambda: 0.5 + self.draw(_PARTS) / _PARTS / 2,
         )
         send, receive = anyio.create_memory_object_stream[tuple[int, Reply]](inf)
@@ -161,9 +164,12 @@ class Asking:
             body=request.as_json(),
             kept=way.kept,
             handed=way.handed,
+            looks=bool(way.looks_at),
         )
 
-    def _choose(self, request: Request, agent: str) -> Choose:
+    def _choose(self, request: Request, agent: str, way: Way) -> Choose:
+        if way.looks_at:
+            return lambda tried: None if way.looks_at in tried else way.looks_at
         if request.data_class != "restricted":
             return lambda tried: self.table.choose(agent, current_time(), self.draw, gen=self.gen(), without=tried)
         if agent not in self.answering.worker.load().agents:
@@ -236,7 +242,7 @@ class Asking:
             self.table.failed(judged.node, current_time())
             fields = {"request": opened.call.req, "agent": opened.call.agent, "node": judged.node, "error": judged.why}
             self.tell("mesh.lost", fields)
-        else:
+        elif not opened.call.looks:  # which says nothing of how long an answer takes there
             self.table.succeeded(judged.node, opened.call.agent, judged.seconds, current_time())
 
     async def _close(self, opened: _Open) -> None:

@@ -22,6 +22,8 @@ VERSION: Final = "1"
 MOST_HOPS: Final = 4
 """How many nodes may hand a request on; then it goes round."""
 _HANDED: Final = "Handed"
+_LOOKS: Final = "look"
+"""In the place of whether it is kept: a node of an older version, which would work on it anew, refuses it."""
 _CLASSES: Final = ("public", "internal", "restricted")
 _STATES: Final = ("starting", "ready", "cordoned", "draining")
 State = Literal["starting", "ready", "cordoned", "draining"]
@@ -58,7 +60,8 @@ class Call:
     """A request from node to node. ``deadline_ms`` is the time that is left, not a time of day: clocks differ. ``hop`` counts the
     nodes that have handed it on before. ``epoch`` is the caller's incarnation. ``kept``: the caller asks until it is answered, and
     the answer is to be written down before it is given. ``handed``: what the request brings along; it goes in a header, which a
-    node that does not know it leaves alone."""
+    node that does not know it leaves alone. ``looks``: nothing is to be done; the caller asks what has become of a
+    request which it was told to wait for."""
 
     req: str
     agent: str
@@ -72,6 +75,7 @@ class Call:
     trace: str = ""
     kept: bool = False
     handed: Handed = NOTHING_HANDED
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +181,7 @@ def call_letter(subject: str, call: Call, reply: str) -> Letter:
         "Class": call.data_class,
         "Hop": str(call.hop),
         "Trace": call.trace,
-        "Kept": str(int(call.kept)),
+        "Kept": _LOOKS if call.looks else str(int(call.kept)),
     }
     if call.handed:
         headers[_HANDED] = json.dumps(call.handed.as_json(), separators=(",", ":"))  # plain ASCII on one line
@@ -265,8 +269,9 @@ def read_call(letter: Letter) -> Call:
         hop=_count(letter, "Hop"),
         body=_unpacked(letter),
         trace=letter.headers.get("Trace", ""),
-        kept=_one_of(letter, "Kept", ("0", "1")) == "1",
+        kept=_one_of(letter, "Kept", ("0", "1", _LOOKS)) == "1",
         handed=_handed(letter),
+        looks=letter.headers["Kept"] == _LOOKS,
     )
 
 

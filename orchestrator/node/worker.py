@@ -42,7 +42,8 @@ class Asked:
     """A request for an agent of this node. ``caller`` is the node that it came from, ``hop`` how many handed it on. ``epoch`` is
     that of the lease of an exclusive agent (0 for others): an effect on the outside carries it, so that an older one is refused.
     ``valid`` says whether that lease is still this node's: to be asked right before each effect. ``kept``: the caller asks until it
-    is answered; what was answered once is not worked on again, also after a restart. ``handed``: what the request brings along."""
+    is answered; what was answered once is not worked on again, also after a restart. ``handed``: what the request brings along.
+    ``looks``: nothing is to be done; the caller asks what has become of a request of this id, which it was told to wait for."""
 
     request: Request
     agent: str
@@ -52,6 +53,7 @@ class Asked:
     valid: Callable[[], bool] = lambda: True
     kept: bool = False
     handed: Handed = NOTHING_HANDED
+    looks: bool = False
 
 
 class Emit(Protocol):

@@ -44,6 +44,11 @@ class Elsewhere(Protocol):
         as its ``there``. Raises ``NoHolder`` where no node that holds it answers, and ``RunError``.
         """
 
+    async def look(self, node: str, run: str, agent: str) -> Result:
+        """How a ``run`` of that node stands, which an earlier answer said to wait for: that it waits still, or its end, which may
+        be a failure. Raises ``RunError`` where the node does not say."""
+        ...
+
     async def act(self, effect: Effect) -> None:
         """Right before an exclusive agent does something outside: see that the lease is still of this epoch, and write it down.
         Raises ``LeaseLost``, and ``StateUnusable`` where it cannot be written: then it must not be done."""

@@ -60,9 +60,11 @@ class DeliveryStore(Protocol):
         """It is tried now; ``False`` where it does not wait any more."""
         ...
 
-    def put_off(self, delivery: str, error: str, again: float, *, unknown: bool = False) -> None:
+    def put_off(
+        self, delivery: str, error: str, again: float, *, unknown: bool = False, expires: float | None = None
+    ) -> None:
         """It did not reach its target; ``unknown``: it may have, in this try or one before. ``again`` is what people are told of
-        the next try: who tries it decides."""
+        the next try: who tries it decides. ``expires``: until when it waits from now on, where that has changed."""
         ...
 
     def hurry(self, deployment: str, delivery: str) -> Sequence[Delivery]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
+from math import inf
 from typing import Any, Final
 
 import anyio
@@ -37,6 +40,7 @@ from orchestrator.serve.privacy import Privacy
 from orchestrator.serve.rooms import Rooms
 from orchestrator.serve.run import Emit, Run
 from orchestrator.serve.session import Sessions
+from orchestrator.serve.steps.there import ended, look, place_there, wait_there
 from orchestrator.serve.turns import turns_of
 from orchestrator.serve.walk import walk
 
@@ -127,7 +131,7 @@ class Engine:
         run.pressure = self._pressure()
         run.fitted, run.refined = self.fitted, self.refined
         run.desk, run.elsewhere = self.desk, self.elsewhere
-        run.outbox = self.outbox if from_node is None else None
+        run.outbox, run.post = self.outbox if from_node is None else None, self.outbox
         run.privacy = self.privacy
         run.passage = self._passage(run)
         if from_node is not None:
@@ -138,9 +142,13 @@ class Engine:
         before = cancels()
         try:
             with scope:
-                result = await (
-                    self._in_session(run) if run.request.session else self._alone(run, looked_at=from_node is not None)
-                )
+                if (at := place_there(run)) is not None:
+                    result = await self._followed(run, at)
+                else:
+                    looked_at = from_node is not None
+                    result = await (
+                        self._in_session(run) if run.request.session else self._alone(run, looked_at=looked_at)
+                    )
             if result is None:
                 raise RunCancelled(self._cancelled, cure="Ask again.")
         except OrchestratorError as error:
@@ -189,6 +197,18 @@ class Engine:
         if self._in_work:
             self._empty = self._empty or anyio.Event()
             await self._empty.wait()
+
+    async def _followed(self, run: Run, there: Mapping[str, Any]) -> Result:
+        """What has become of a run on another node. It needs no place here, and the turn of its session where something is said."""
+        told = await look(run, there)
+        if told.status != "waiting" or run.post is None or run.grant is None:
+            return ended(run, told)
+        name, session = run.grant.agent, run.request.session
+        turn: AbstractAsyncContextManager[object]
+        turn = self._sessions.turn(self.deployment.name, session, inf, most=sys.maxsize) if session else nullcontext()
+        async with turn:
+            outcome = await wait_there(run, run.post, name, told)
+            return run.result(name, outcome)
 
     async def _in_session(self, run: Run) -> Result:
         """A session's requests wait for one another outside of the gate, so that they keep nobody else from a place."""

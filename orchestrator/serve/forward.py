@@ -27,6 +27,8 @@ from orchestrator.core.errors import (
     OrchestratorError,
     RunCancelled,
     RunError,
+    StateUnusable,
+    WaitsThere,
     in_one_line,
 )
 from orchestrator.core.event import Event, EventKind
@@ -55,6 +57,10 @@ LONGEST_REST: Final = 60.0
 """The longest pause between two tries, and between two looks: the device may have slept."""
 LONGEST_PAUSE: Final = EndpointRules().hold_at_most
 """The longest pause that a server may ask for: it is asked again after that, whatever it says."""
+LONGEST_UNWRITTEN: Final = 600.0
+"""Seconds by which what waits on another node may wait longer than is written down."""
+WAITS_THERE: Final = frozenset((WaitsThere.__name__, RunCancelled.__name__, StateUnusable.__name__))
+"""Faults after which that node is asked again: what else it tells is the end of the run there, and so here."""
 _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
 
 
@@ -82,8 +88,8 @@ Place = tuple[str, str]
 
 
 def place_of(delivery: Delivery) -> Place:
-    """Its lane: deployment and agent."""
-    return delivery.deployment, delivery.agent
+    """Its lane: deployment and agent. What waits for a person on another node has its own: how one ends says nothing of others."""
+    return delivery.deployment, delivery.id if delivery.there else delivery.agent
 
 
 @dataclass(slots=True)
@@ -286,7 +292,12 @@ class Forwarder:
 
     async def _try(self, delivery: Delivery) -> None:
         full = await self._on_disk(self._store.find, delivery.id)
-        if full.delivered is not None or not await self._on_disk(self._store.begin, full.id):
+        if full.delivered is not None:
+            return
+        if full.there:
+            await self._look_there(full)
+            return
+        if not await self._on_disk(self._store.begin, full.id):
             return
         sent = full.sent is not None and bool(full.held.get("consents"))  # nobody saw the end of a try under a leave
         try:
@@ -303,6 +314,34 @@ class Forwarder:
         lane.tries, lane.open, lane.until = 0, True, 0.0
         if result.status != "waiting":  # else what it waits for now has settled this
             await self._end(full, result)
+
+    async def _look_there(self, delivery: Delivery) -> None:
+        """Ask the node on which it waits for a person, and end it as it has ended there."""
+        try:
+            result = await self._engines.get(delivery.deployment).resume(going_on(delivery))
+        except HeldRunLost as lost:
+            result = _failed(delivery, lost)
+        fault = result.error or {}
+        if fault.get("kind") in WAITS_THERE:
+            await self._put_off_there(delivery, fault, heard=result.node == delivery.there)
+            return
+        if result.status != "waiting":
+            await self._end(delivery, result)
+        self._work.lanes.pop(place_of(delivery), None)
+
+    async def _put_off_there(self, delivery: Delivery, error: Any, *, heard: bool) -> None:
+        """It waits still. Whoever says so is waited for on; one that is not heard, until the delivery expires. A person may take
+        days: nothing is written down that is known already."""
+        pause = self._rest(delivery)
+        message = in_one_line(str(error.get("message", "")), str(error.get("cure") or ""))
+        now, until = self._ways.now(), None
+        if heard:
+            until = max(delivery.expires, now + float(delivery.held["at"]["there"]["patience"]))
+        if message != delivery.error or (until is not None and until > delivery.expires + LONGEST_UNWRITTEN):
+            put_off = partial(self._store.put_off, expires=until)
+            await self._on_disk(put_off, delivery.id, message, now + pause)
+        if message != delivery.error:
+            self._emit("delivery.tried", delivery, {"error": message})
 
     async def _put_off(self, delivery: Delivery, error: Any, *, unknown: bool) -> None:
         again = error.get("again")  # a budget tells when there will be a new one

@@ -35,7 +35,7 @@ Emit = Callable[[Event], None]
 NOTHING_SPENT: Final = Usage()
 SHARED: Final = (
     *("deployment", "loop", "emit", "pressure", "fitted", "refined", "privacy", "passage", "place"),
-    *("desk", "outbox", "elsewhere", "consents", "came", "started", "deadline", "history", "decisions"),
+    *("desk", "outbox", "post", "elsewhere", "consents", "came", "started", "deadline", "history", "decisions"),
 )
 """What a run has in common with the runs of its parts. What is new in ``Run.__slots__`` stands here or in ``OWN``."""
 OWN: Final = (
@@ -55,7 +55,8 @@ class Run:
     """Mutable state of one run; owned by the task that runs it. ``deadline`` is the run's, ``until`` that of the agent at work,
     both of ``anyio.current_time``; ``nonce`` is of this run alone, whatever id its request has; ``said`` is what the caller has
     been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
-    ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes of its fleet;
+    ``outbox`` where it can leave what waits for a target that is away, ``post`` the same for what waits for a person on another
+    node, which each node keeps that asked for it; ``elsewhere`` are the other nodes of its fleet;
     ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made, and ``leave`` until
     what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
     agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
@@ -94,6 +95,7 @@ class Run:
         "path",
         "paused",
         "place",
+        "post",
         "pressure",
         "privacy",
         "queue_ms",
@@ -125,6 +127,7 @@ class Run:
         self.nonce = new_id("once")
         self.desk: Desk | None = None
         self.outbox: Outbox | None = None
+        self.post: Outbox | None = None
         self.elsewhere: Elsewhere | None = None
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
@@ -143,9 +146,8 @@ class Run:
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.notes: list[str] = []
-        self.paused = False
+        self.paused = self.foresees = False
         self.place: Pass | None = None
-        self.foresees = False
         self.epoch = self.keys = 0
         self.is_part, self.part_of = False, ""
         self.parts: tuple[PartResult, ...] = ()

@@ -23,6 +23,8 @@ from orchestrator.serve.disk import Disk
 NOT_YET: Final = "this node is not linked to its fleet yet"
 START_SECONDS: Final = 3.0
 """How long a request waits for this node's part of the mesh to start."""
+LOOK_SECONDS: Final = 5.0
+"""How long another node has to say what has become of a run."""
 _GLANCE: Final = 0.05
 
 
@@ -80,7 +82,13 @@ class FleetElsewhere:
             fault.there = replace(answer.result, node=answer.result.node or answer.node)
             fault.node = fault.there.node
             raise fault
-        return answer.result if answer.result.node else replace(answer.result, node=answer.node)
+        return replace(answer.result, node=answer.result.node or answer.node, asked=answer.node)
+
+    async def look(self, node: str, run: str, agent: str) -> Result:
+        """What that node says of it."""
+        mesh = await self._started(agent)
+        request = Request("", id=run, agent=agent, timeout=LOOK_SECONDS)
+        return (await mesh.ask(request, agent, way=Way(HOP.get() + 1, looks_at=node))).result
 
     async def act(self, effect: Effect) -> None:
         """Of this epoch still, and of none below the highest that has acted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from orchestrator.core.errors import HeldRunLost
 from orchestrator.core.request import Result
 from orchestrator.ports.effects import EffectStore
 from orchestrator.ports.store import RunStore
@@ -25,6 +26,14 @@ class Receipts:
             return found
         run = await self._disk.do(self.runs.find, found.id)
         return Result.from_json(run) if run is not None else found
+
+    async def known(self, key: str, node: str) -> Result:
+        """What has become of a request that another node was told to wait for; a failure where nothing is known of it here."""
+        found = await self.find(key)
+        if found is not None:
+            return found
+        lost = HeldRunLost(f"{node} knows nothing of {key} any more: its state is gone", cure="Ask again.")
+        return Result(key, "", 0, "failed", "", error=lost.as_json(), finish_reason="error", node=node)
 
     async def keep(self, deployment: str, key: str, result: Result) -> None:
         """It is the answer. Raises ``StateUnusable`` where it cannot be kept: then it is none, and is asked for again."""

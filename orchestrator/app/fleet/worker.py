@@ -148,7 +148,9 @@ class EngineWorker:
 
     async def answer(self, asked: Asked, emit: Emit) -> Result:
         """Answer a request of another node, or of this one. One that is kept until it is answered is worked on once: its answer is
-        on the disk before it is told."""
+        on the disk before it is told. So is that one waits for a person here: whoever asked is told later what came of it."""
+        if asked.looks and self.receipts is not None:
+            return self._of_node(await self.receipts.known(asked.request.id, self._node))
         receipts = self.receipts if asked.kept else None
         known = await receipts.find(asked.request.id) if receipts is not None else None
         if known is not None:
@@ -156,7 +158,12 @@ class EngineWorker:
         result = await self._worked(asked, emit)
         if receipts is not None and (result.error or {}).get("kind") not in FORWARDED:
             await receipts.keep(self._name, asked.request.id, result)
+        elif result.status == "waiting" and self.receipts is not None:
+            await self.receipts.keep(self._name, asked.request.id, result)
         return result
+
+    def _of_node(self, result: Result) -> Result:
+        return result if result.node else replace(result, node=self._node)
 
     async def _worked(self, asked: Asked, emit: Emit) -> Result:
         engine = self._engines.get(self._name)
@@ -179,7 +186,7 @@ class EngineWorker:
                 # What waits for a target waits where it came from: there somebody was told so.
                 result = await engine.run(replace(asked.request, agent=asked.agent), hear, from_node=asked.handed)
         self._average((anyio.current_time() - began) * 1e3)
-        return result if result.node else replace(result, node=self._node)
+        return self._of_node(result)
 
     def _average(self, took: float) -> None:
         share = _USUAL_SECONDS if self._service_ms else 1.0

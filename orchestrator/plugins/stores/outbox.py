@@ -19,7 +19,7 @@ from orchestrator.ports.outbox import AuditEntry, Deferring
 declare("outbox.before-defer", "outbox.in-defer", "outbox.deferred", "outbox.in-begin", "outbox.begun")
 declare("outbox.in-put-off", "outbox.put-off", "outbox.before-settle", "outbox.in-settle", "outbox.settled")
 
-_TOLD: Final = ("revision", "run", "agent", "text", "created", "away", "session", "data_class", "settles")
+_TOLD: Final = ("revision", "run", "agent", "text", "created", "away", "session", "data_class", "settles", "there")
 _ROW: Final = ("id", "deployment", "state", "expires", "told", "tries", "again", "error", "sent", "delivered", "by")
 _SELECT: Final = f"SELECT {', '.join(_ROW)}, held FROM delivery"  # noqa: S608 - constants
 _LIGHT: Final = f"SELECT {', '.join(_ROW)}, '{{}}' FROM delivery"  # noqa: S608 - constants
@@ -63,12 +63,17 @@ class SqliteOutbox:
         failpoint("outbox.begun")
         return began
 
-    def put_off(self, delivery: str, error: str, again: float, *, unknown: bool = False) -> None:
-        """It did not reach its target, or (``unknown``) may have."""
+    def put_off(
+        self, delivery: str, error: str, again: float, *, unknown: bool = False, expires: float | None = None
+    ) -> None:
+        """It did not reach its target, or (``unknown``) may have; it waits until ``expires`` from now on, where that is told."""
         with self._file.transaction() as connection:
             sent = "sent" if unknown else "NULL"
-            sql = f"UPDATE delivery SET sent = {sent}, error = ?, again = ? WHERE id = ? AND delivered IS NULL"  # noqa: S608 - constants
-            connection.execute(sql, (error, again, delivery))
+            sql = (
+                f"UPDATE delivery SET sent = {sent}, error = ?, again = ?, expires = coalesce(?, expires) "  # noqa: S608 - constants
+                "WHERE id = ? AND delivered IS NULL"
+            )
+            connection.execute(sql, (error, again, expires, delivery))
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")
 
@@ -142,7 +147,8 @@ class SqliteOutbox:
 
 
 def _check_room(connection: sqlite3.Connection, deployment: str, most: int) -> None:
-    sql = "SELECT count(*) FROM delivery WHERE deployment = ? AND delivered IS NULL"
+    sql = """SELECT count(*) FROM delivery WHERE deployment = ? AND delivered IS NULL
+        AND coalesce(json_extract(told, '$.there'), '') = ''"""  # of what waits for a person there, that node keeps the number
     waiting = connection.execute(sql, (deployment,)).fetchone()[0]
     if waiting >= most:
         waits = f"1 request of {deployment} waits" if waiting == 1 else f"{waiting} requests of {deployment} wait"

@@ -3,6 +3,7 @@ of what it waited for."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from orchestrator.core.request import Result
 from orchestrator.plugins.stores.runs import put_runs, run_row
 from orchestrator.plugins.stores.sessions import SqliteSessions
 
+_RECEIPT: Final = "UPDATE receipt SET result = ? WHERE key = ?"
 _CLOSE: Final = (
     "UPDATE approval SET delivered = ?, held = '{}' WHERE id = ? AND delivered IS NULL",
     "UPDATE delivery SET delivered = ?, held = '{}', state = 'delivered', sent = NULL WHERE id = ? AND delivered IS NULL",
@@ -40,8 +42,11 @@ class Stories:
     redact: Redact
 
     def keep_run(self, connection: sqlite3.Connection, result: Result, text: str) -> None:
-        """Keep a run that waited in the history."""
+        """Keep a run that waited in the history; where another node asked for it, also its end as that one is told it, which has
+        what must not leave marked."""
         now = self.now()
+        if result.status != "waiting":
+            connection.execute(_RECEIPT, (json.dumps(result.as_kept()), result.id))
         row = run_row(result, text, now, self.redact, now + self.keep.seconds)
         put_runs(connection, [row], self.keep.runs, now)
 

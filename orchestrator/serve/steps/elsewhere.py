@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.errors import NoHolder, RunError, StaysHere, WaitsThere
-from orchestrator.core.handed import Attempt
+from orchestrator.core.errors import NoHolder, RunError, StaysHere
 from orchestrator.core.message import Message
-from orchestrator.core.request import Request, Result, StepRecord
+from orchestrator.core.request import Request
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.handing import handed_on
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.there import outcome_of, take, wait_there
 
 
 def is_elsewhere(agent: Agent) -> bool:
@@ -52,24 +51,12 @@ async def answer_elsewhere(run: Run, agent: Agent) -> Outcome:
         result = await run.elsewhere.answer(_passed_on(run, name), say, _key(run, agent), handed_on(run))
     except RunError as error:
         if error.there is not None:  # what it met until then is the run's all the same
-            _take(run, error.there, began)
+            take(run, error.there, began)
         raise
-    if kept is not None and result.status == "waiting":
-        raise WaitsThere(
-            f"{agent.address} waits for a person on node {result.node} ({result.approval})",
-            cure=f"orchestrator approvals list, on {result.node}",
-        )
-    _take(run, result, began)
-    return Outcome(
-        text=result.text,
-        status=result.status,
-        served_by=result.served_by,
-        value=result.value,
-        finish_reason=result.finish_reason,
-        approval=result.approval,
-        agent=result.agent or name,
-        node=result.node,
-    )
+    if result.status == "waiting" and run.post is not None:
+        return await wait_there(run, run.post, name, result)
+    take(run, result, began)
+    return outcome_of(result, name)
 
 
 def _key(run: Run, agent: Agent) -> str:
@@ -83,33 +70,3 @@ def _passed_on(run: Run, name: str) -> Request:
     """The request as it goes there: with the turns that the session has here, as the other node keeps none of it."""
     left = max(0.0, run.until - current_time())
     return replace(run.request, agent=name, session="", history=run.history, timeout=left)
-
-
-def _take(run: Run, result: Result, began: float) -> None:
-    """What it met there is the run's too, its first vertex left out, which is there already."""
-    run.path += result.path[1:]
-    for each in result.decisions:
-        run.add_decision(each, each.router)
-    run.steps += _moved(result, (began - run.started) * 1e3)
-    run.attempts += tuple(
-        Attempt(str(each.detail.get("from", "")), str(each.detail.get("reason", "")))
-        for each in result.steps
-        if each.kind == "escalate"
-    )
-    run.usage = run.usage + result.usage
-    run.queue_ms += result.timings.get("queue", 0.0)
-    run.model_ms += result.timings.get("model", 0.0)
-    run.tool_ms += result.timings.get("tool", 0.0)
-    for note in result.notes:
-        run.remark("", "", note)
-    if run.passage is not None:
-        run.passage.learn_marked(result.text, result.marks)
-    if result.data_class == "restricted":
-        run.restrict()
-
-
-def _moved(result: Result, by: float) -> Iterator[StepRecord]:
-    """Its steps on this run's clock, each with where it was done, and as which run there."""
-    for step in result.steps:
-        detail = {"node": result.node, "run": result.id, **step.detail}
-        yield StepRecord(step.kind, step.subject, step.at_ms + by, step.took_ms, detail)

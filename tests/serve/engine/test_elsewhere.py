@@ -17,8 +17,8 @@ from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.message import Message
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
+from orchestrator.ports.outbox import Deferring
 from orchestrator.serve.held import going_on
-from orchestrator.serve.later import FORWARDED
 from orchestrator.testing.endpoint import simulated
 from orchestrator.testing.pace import Pace
 from orchestrator.testing.script import Script
@@ -61,6 +61,10 @@ class Link:
         if result.error:
             raise RunError(result.error["message"])
         return replace(result, node=self._there)
+
+    async def look(self, node: str, run: str, agent: str) -> Result:
+        """Nothing waits there."""
+        raise NoHolder(f"{node} does not answer")
 
     def sooner(self, agent: str) -> bool:
         """Whether this node is the busier one."""
@@ -255,8 +259,21 @@ class AsksPeople(Link):
         return Result(key, "shop", 1, "waiting", "Maria is asked", request.agent, approval="apr_9", node="edge-2")
 
 
-async def test_a_kept_request_that_waits_for_a_person_there_is_asked_for_again_with_its_conversation() -> None:
-    """Under the same key; a fault that the outbox waits out."""
+class Post:
+    """An outbox that remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[Deferring] = []
+
+    def now(self) -> float:
+        return 1_000.0
+
+    async def defer(self, deferring: Deferring) -> None:
+        self.given.append(deferring)
+
+
+async def test_a_kept_request_that_waits_for_a_person_there_goes_on_waiting_for_its_end_there() -> None:
+    """It was asked under its key, with its conversation. What it waited for before is done with."""
     async with fleet() as (asked, holder, _):
         link = asked.engine.elsewhere = AsksPeople("edge-1", holder, "edge-2")
         spec = cast(dict[str, Any], asked.engine.deployment.agents["repairs"].spec)
@@ -266,13 +283,15 @@ async def test_a_kept_request_that_waits_for_a_person_there_is_asked_for_again_w
         held: dict[str, Any] = {"request": Request("my drill").as_json(), "result": began.as_json(), "at": at}
         held |= {"typed": "my drill", "nonce": "once_7", "attempts": []}
         waits = Delivery("dlv_1", "shop", 1, "run_1", "repairs", "my drill", 0.0, 9e9, "nobody", held=held)
+        post = asked.engine.outbox = Post()
         result = await asked.engine.resume(going_on(waits))
     assert (link.keys, [turn.content for turn in link.asked[0].history]) == (
         ["once_7.repairs.1"],
         ["it smokes", "what does?"],
     )
-    assert result.error is not None and (result.error["kind"], result.error["code"]) == ("WaitsThere", "ORC580")
-    assert result.error["kind"] in FORWARDED
+    [given] = post.given
+    assert (result.status, result.approval, given.delivery.settles) == ("waiting", "apr_9", "dlv_1")
+    assert given.delivery.there == "edge-2" and given.delivery.held["at"]["there"]["run"] == "once_7.repairs.1"
 
 
 async def test_an_agent_that_two_nodes_hold_is_answered_on_the_less_loaded_one() -> None:

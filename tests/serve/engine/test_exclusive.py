@@ -9,7 +9,7 @@ from typing import Any, Final
 import anyio
 import pytest
 
-from orchestrator.core.errors import LeaseLost
+from orchestrator.core.errors import LeaseLost, NoHolder
 from orchestrator.core.handed import NOTHING_HANDED, Handed
 from orchestrator.core.request import Request, Result
 from orchestrator.ports.effects import Effect
@@ -54,6 +54,9 @@ class Others:
     ) -> Result:
         self.asked.append(request.agent)
         return Result(request.id, "shop", 1, "completed", "sold there", request.agent, node="edge-2")
+
+    async def look(self, node: str, run: str, agent: str) -> Result:
+        raise NoHolder(f"{node} does not answer")
 
     async def act(self, effect: Effect) -> None:
         if self.epoch != effect.epoch:

@@ -1,0 +1,232 @@
+"""A run that waits for a person on another node of its fleet: two real engines over a simulated net, each with its own database.
+
+The node that was asked first learns how it ends there: for its caller, its session, and whoever looks. All waiting is of virtual
+time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import cast
+
+import anyio
+import pytest
+
+from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.fleet.receipts import Receipts
+from orchestrator.app.fleet.worker import EngineWorker
+from orchestrator.app.simulation.fleet import MemoryKept
+from orchestrator.core.approval import Verdict
+from orchestrator.core.request import Result
+from orchestrator.deploy.reconcile import Reconciler
+from orchestrator.node.mesh import Mesh, Site
+from orchestrator.testing.sim_bus import SimNet
+from tests.mesh.test_engines import elsewhere
+from tests.outbox.parts import Kept, kept
+from tests.people.parts import PERSON, by_rule, shop
+from tests.serve.engine.parts import Wanted, agent_spec, router_spec, rule
+
+pytestmark = pytest.mark.anyio
+NO_RECONCILER = cast(Reconciler, None)
+"""These engines are given their share by hand."""
+WAYS = {"desk": "human", "a": "pay", "orders": "order"}
+FRONT = Wanted(
+    [
+        router_spec("front", WAYS),
+        agent_spec("orders", models=[], reflex=[rule("ordered")]),
+        elsewhere("desk"),
+        elsewhere("a"),
+    ],
+    bound={},
+)
+
+
+def _back() -> Wanted:
+    """The node that has the person, and the agent whose payments one must allow."""
+    tool = shop()
+    return Wanted([agent_spec("desk", models=[], human=PERSON), *by_rule(tool).parts], [tool], bound={})
+
+
+class Nodes:
+    """Nodes that run, on a net, each over a folder of its own."""
+
+    def __init__(self, folder: Path, net: SimNet, tasks: anyio.abc.TaskGroup) -> None:
+        self.folder = folder
+        self.net = net
+        self.at: dict[str, Kept] = {}
+        self._tasks = tasks
+        self._scopes: dict[str, anyio.CancelScope] = {}
+
+    async def start(self, node: str, wanted: Wanted) -> Kept:
+        """Start it, or start it again with what its disk holds."""
+        await self._tasks.start(self._live, node, wanted)
+        return self.at[node]
+
+    async def _live(self, node: str, wanted: Wanted, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        folder = self.folder / node
+        folder.mkdir(exist_ok=True)
+        with anyio.CancelScope() as self._scopes[node]:
+            async with kept(folder, wanted) as it, anyio.create_task_group() as tasks:
+                bus, board = self.net.join(node)
+                it.served.on_node(node)
+                worker = EngineWorker("shop", node, NO_RECONCILER, it.engines)
+                worker.receipts = Receipts(it.stores.effects, it.stores.runs)
+                site = Site(
+                    "shop", bus, board, worker, MemoryKept(), lambda *_: None, Random(node).randrange, bus.sleep
+                )
+                mesh = Mesh(site)
+                it.served.engine.elsewhere = FleetElsewhere(node, lambda: mesh)
+                self.at[node] = it
+                await tasks.start(self._run, mesh)
+                task_status.started()
+
+    async def _run(self, mesh: Mesh, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        await mesh.run(task_status=task_status)
+
+    async def stop(self, node: str) -> None:
+        """It is gone; its folder stays."""
+        self._scopes[node].cancel()
+        self.net.crash(node)
+        await anyio.sleep(0.1)
+
+
+@asynccontextmanager
+async def fleet(folder: Path) -> AsyncIterator[Nodes]:
+    """Two nodes that have heard of each other: ``n1`` is asked, ``n2`` has the people."""
+    async with anyio.create_task_group() as tasks:
+        net = SimNet(Random(1), True)
+        tasks.start_soon(net.run)
+        nodes = Nodes(folder, net, tasks)
+        await nodes.start("n1", FRONT)
+        await nodes.start("n2", _back())
+        await anyio.sleep(2)
+        yield nodes
+        tasks.cancel_scope.cancel()
+
+
+async def _decide(it: Kept, result: Result, act: str, text: str = "") -> None:
+    found = await it.desk.find(result.approval)
+    digest = found.call.digest if found.call else ""
+    await it.desk.decide(result.approval, Verdict(act, "ana", text, digest))  # type: ignore[arg-type] # one of the acts
+
+
+async def test_the_answer_of_a_person_there_is_the_end_of_the_run_here(tmp_path: Path) -> None:
+    """And the next turn of its session knows it."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("a human please", session="s")
+        assert (result.status, result.node, result.approval[:4]) == ("waiting", "n2", "apv_")
+        found = await first.desk.result_of(result.id)
+        assert found is not None and (found["status"], found["approval"]) == ("waiting", result.approval)
+        [waits] = await first.forwarder.newest("shop", 9, closed=False)
+        assert waits.there == "n2" and waits.away == f"it waits for a person on node n2 ({result.approval})"
+        await _decide(second, result, "answer", "At three.")
+        ended = await first.end_of(result.id)
+        turns = [each.content for each in first.stores.sessions.load("shop", "s")]
+    assert (ended["status"], ended["text"], ended["node"]) == ("completed", "At three.", "n2")
+    assert turns == ["a human please", result.text, "At three."]
+    assert [step["kind"] for step in ended["steps"]].count("person") == 1 and ended["path"][-1] == "agent.desk"
+
+
+async def test_both_may_be_started_again_between_the_question_and_the_answer(tmp_path: Path) -> None:
+    """First the one that was asked; then the one with the person, whose node is away while it is asked for."""
+    async with fleet(tmp_path) as nodes:
+        result = await nodes.at["n1"].served.run("a human please", session="s")
+        await nodes.stop("n1")
+        first = await nodes.start("n1", FRONT)
+        await anyio.sleep(10)
+        await nodes.stop("n2")
+        await anyio.sleep(30)
+        [waits] = await first.forwarder.newest("shop", 9, closed=False)
+        assert "which does not answer" in waits.error
+        second = await nodes.start("n2", _back())
+        await _decide(second, result, "answer", "At three.")
+        ended = await first.end_of(result.id)
+        turns = [each.content for each in first.stores.sessions.load("shop", "s")]
+    assert (ended["status"], ended["text"]) == ("completed", "At three.")
+    assert turns == ["a human please", result.text, "At three."]
+
+
+async def test_it_is_known_here_though_the_person_decided_while_this_node_was_away(tmp_path: Path) -> None:
+    """It asks once it is back."""
+    async with fleet(tmp_path) as nodes:
+        result = await nodes.at["n1"].served.run("a human please")
+        await nodes.stop("n1")
+        await _decide(nodes.at["n2"], result, "answer", "At three.")
+        await nodes.at["n2"].end_of(f"{result.id}.1")
+        first = await nodes.start("n1", FRONT)
+        ended = await first.end_of(result.id)
+    assert (ended["status"], ended["text"]) == ("completed", "At three.")
+
+
+async def test_who_says_no_there_ends_it_here_with_the_same_error(tmp_path: Path) -> None:
+    """As does nobody who comes in time; a session hears no answer."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        denied = await first.served.run("a human please", session="s")
+        await _decide(second, denied, "deny", "not today")
+        ended = await first.end_of(denied.id)
+        assert (ended["status"], ended["error"]["code"]) == ("failed", "ORC540") and "not today" in str(ended["error"])
+        late = await first.served.run("a human please", session="s")
+        second.clock.now += 90_000
+        second.desk.wake()
+        over = await first.end_of(late.id)
+        turns = [each.content for each in first.stores.sessions.load("shop", "s")]
+    assert (over["status"], over["error"]["code"]) == ("failed", "ORC541")
+    assert turns == ["a human please", denied.text, "a human please", late.text]
+
+
+async def test_a_call_that_is_allowed_there_is_made_there_and_what_it_gave_is_the_answer_here(tmp_path: Path) -> None:
+    """Its steps and its cost are counted once."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("pay 7")
+        await _decide(second, result, "approve")
+        ended = await first.end_of(result.id)
+    assert (ended["status"], ended["text"]) == ("completed", "done: paid")
+    assert [step["kind"] for step in ended["steps"]] == ["route", "forward", "person", "tool", "reflex"]
+    assert ended["usage"]["tool_calls"] == 1 and ended["path"] == ["router.front", "agent.a"]
+
+
+async def test_a_node_that_is_gone_for_good_is_not_waited_for_beyond_the_time_of_its_people(tmp_path: Path) -> None:
+    """That time begins with its last word, however long its person takes."""
+    async with fleet(tmp_path) as nodes:
+        first = nodes.at["n1"]
+        result = await first.served.run("a human please")
+        first.clock.now += 80_000
+        await anyio.sleep(20)  # it says that it waits still
+        [waits] = await first.forwarder.newest("shop", 9, closed=False)
+        assert waits.expires > first.clock.now + 80_000
+        await nodes.stop("n2")
+        first.clock.now += 90_000
+        first.forwarder.wake()
+        ended = await first.end_of(result.id)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "ORC544")
+    assert result.approval in ended["error"]["message"] and "n2" in ended["error"]["message"]
+
+
+async def test_a_node_that_has_lost_its_disk_says_so_and_the_run_ends(tmp_path: Path) -> None:
+    """Nobody is asked anew for what somebody may have answered."""
+    async with fleet(tmp_path) as nodes:
+        first = nodes.at["n1"]
+        result = await first.served.run("a human please")
+        await nodes.stop("n2")
+        (tmp_path / "n2").rename(tmp_path / "gone")
+        second = await nodes.start("n2", _back())
+        ended = await first.end_of(result.id)
+        assert await second.desk.newest("shop", 9, closed=True) == []
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "ORC543")
+    assert f"n2 knows nothing of {result.id}.1 any more" in ended["error"]["message"]
+
+
+async def test_who_looks_there_holds_up_nobody(tmp_path: Path) -> None:
+    """Each run that waits is asked for on its own: the first may wait for days."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        asked = [await first.served.run("a human please") for _ in range(5)]
+        await _decide(second, asked[3], "answer", "the fourth")
+        ended = await first.end_of(asked[3].id)
+        assert (ended["text"], await first.waiting()) == ("the fourth", 4)
