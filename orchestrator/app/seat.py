@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -74,8 +75,10 @@ class Seat:
         from orchestrator.app.fleet.node import Serving
 
         if self.node is not None:
-            wake = planes.forwarder.wake if planes.forwarder is not None else lambda: None
-            await self.node.run(Serving(planes.reconciler, planes.engines, journal, wake))
+            serving = Serving(planes.reconciler, planes.engines, journal)
+            if (forwarder := planes.forwarder) is not None:
+                serving = replace(serving, wake=forwarder.wake, ended=forwarder.hear_end)
+            await self.node.run(serving)
 
     async def _wait(self) -> None:
         told = ""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from orchestrator.cli.view.terminal import Terminal
     from orchestrator.core.blueprint import Blueprint
     from orchestrator.core.errors import RuntimeUnavailable
-    from orchestrator.core.request import Result
     from orchestrator.plan.observed import ObservedState
     from orchestrator.plan.plan import Plan
 
@@ -132,18 +131,6 @@ def places(name: str, terminal: Terminal) -> Places:
         return Places.of(usual, local_fleets(usual), terminal)
     fleet = local_fleet(name, usual)
     return Places.of(usual, [], terminal) if fleet is None else Places.of(None, [fleet], terminal)
-
-
-def waits_at(name: str, result: Result, asked: RuntimeClient) -> tuple[RuntimeClient, str]:
-    """Where a run that waits goes on, and as which run: here, or as a part of it on another node of a fleet that is on this
-    machine."""
-    fleet = local_fleet(name, client()) if result.node else None
-    if fleet is None or result.node not in fleet.nodes:
-        return asked, result.id
-    there = fleet.client(result.node)
-    if there.socket == asked.socket:
-        return asked, result.id
-    return there, str(there.approval(result.approval)["run"])
 
 
 def check_one_place(name: str, usual: RuntimeClient, *, local: bool) -> None:

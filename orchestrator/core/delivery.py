@@ -19,7 +19,8 @@ class Delivery:
     it. ``again`` is when it is tried next, at the earliest where another one of its agent is tried ``behind`` which it stands;
     ``None`` while its deployment is not served. ``held`` is all that the run needs to go on; ``settles`` names what the same
     run waited for before. ``sent`` is when a try began of which the store knows no end.
-    ``there`` is the node on which its run waits for a person, where it does: that one is asked how it stands until it has ended.
+    ``there`` is the node on which its run waits for a person, where it does, and ``part`` what that is called there: it is asked
+    until it has ended.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Delivery:
     settles: str = ""
     behind: str = ""
     there: str = ""
+    part: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """What people see of it."""

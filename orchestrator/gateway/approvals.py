@@ -13,6 +13,7 @@ from orchestrator.core.names import did_you_mean
 from orchestrator.gateway.answering import Asked, Telling, tell_and_answer
 from orchestrator.gateway.guard import send_json
 from orchestrator.ports.store import RunStore
+from orchestrator.serve.forward import Forwarder
 from orchestrator.serve.people import PeopleDesk
 
 LONGEST: Final = 100_000
@@ -26,6 +27,8 @@ class Peopled(Protocol):
 
     @property
     def desk(self) -> PeopleDesk: ...
+    @property
+    def forwarder(self) -> Forwarder: ...
     @property
     def runs(self) -> RunStore: ...
     @property
@@ -77,9 +80,10 @@ class Approvals:
         await tell_and_answer(asked, work, cancel_on_leave=True)
 
     async def _check_waits_here(self, run: Mapping[str, Any]) -> None:
-        """Raises ``WaitsThere`` for a run of a fleet whose approval is not this node's."""
+        """Raises ``WaitsThere`` for a run of a fleet whose approval is not this node's, and whose end it does not ask that one for:
+        an earlier version of the program began it."""
         waits, node = str(run["approval"]), run.get("node", "")
-        if node and waits.startswith("apv_"):
+        if node and waits.startswith("apv_") and not await self._it.forwarder.keeps(run["id"]):
             try:
                 await self._it.desk.find(waits)
             except NoSuchApproval as error:

@@ -60,6 +60,10 @@ class Subjects:
         """Where a node asks all others for their events; ``*``: where all do."""
         return f"{self.root}.evt.{word(node)}.ask"
 
+    def ended(self, node: str) -> str:
+        """Where a node says that a run has ended for which another one waits; ``*``: where all do."""
+        return f"{self.root}.evt.{word(node)}.ended"
+
     def wish(self, node: str) -> str:
         """Where a node says what the operator has signed on it, for a hub's node to write."""
         return f"{self.root}.evt.{word(node)}.want"

@@ -94,11 +94,13 @@ def place_of(delivery: Delivery) -> Place:
 
 @dataclass(slots=True)
 class Work:
-    """What the forwarder is at: its lanes, the ids of what is under way, and of what somebody ``named`` to be tried now."""
+    """What the forwarder is at: its lanes, the ids of what is under way, of what somebody ``named`` to be tried now, and of runs of
+    other nodes whose end was ``heard``."""
 
     lanes: dict[Place, Lane] = field(default_factory=dict)
     ids: set[str] = field(default_factory=set)
     named: set[str] = field(default_factory=set)
+    heard: set[str] = field(default_factory=set)
 
 
 def due(waiting: Sequence[Delivery], work: Work, now: float) -> list[Delivery]:
@@ -178,6 +180,10 @@ class Forwarder:
         (shown,) = self._timed([found], await self._on_disk(self._store.waiting))
         return shown, await self._on_disk(self._store.audit, found.id)
 
+    async def keeps(self, run: str) -> bool:
+        """Whether a run waits here, by its whole id."""
+        return any(each.run == run for each in await self._on_disk(self._store.waiting))
+
     async def newest(self, deployment: str, count: int, *, closed: bool) -> Sequence[Delivery]:
         """The newest first."""
         found = await self._on_disk(lambda: self._store.newest(deployment, count, closed=closed))
@@ -243,6 +249,11 @@ class Forwarder:
             if place in self._work.lanes:
                 self._work.lanes[place].until = 0.0
 
+    def hear_end(self, run: str) -> None:
+        """A run has ended on another node, by its id there: who waits for it asks at once."""
+        self._work.heard.add(run)
+        self._woken.set()
+
     async def run(self) -> None:
         """Try what waits, and let expire what is due, until cancelled."""
         self._work = Work()
@@ -255,12 +266,14 @@ class Forwarder:
 
     async def _look(self, tasks: TaskGroup) -> float:
         """Begin what is due; gives the seconds until the next look."""
+        heard, self._work.heard = self._work.heard, set()
         try:
             found = await self._on_disk(self._store.waiting)
         except OrchestratorError as error:
             self._ways.report(f"what waits for targets cannot be read: {error.message}")
             return AGAIN
         now, work, served = self._ways.now(), self._work, self._engines.names()
+        work.named.update(each.id for each in found if each.part in heard)
         over = [each for each in found if each.expires <= now and each.id not in work.ids]
         there = [each for each in found if each.expires > now and each.deployment in served]
         for each in [*over, *due(there, work, current_time())]:

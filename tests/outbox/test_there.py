@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import cast
@@ -16,6 +17,7 @@ import anyio
 import pytest
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.fleet.endings import Endings
 from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.app.simulation.fleet import MemoryKept
@@ -23,6 +25,7 @@ from orchestrator.core.approval import Verdict
 from orchestrator.core.request import Result
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.mesh import Mesh, Site
+from orchestrator.node.subjects import Subjects
 from orchestrator.testing.sim_bus import SimNet
 from tests.mesh.test_engines import elsewhere
 from tests.outbox.parts import Kept, kept
@@ -230,3 +233,40 @@ async def test_who_looks_there_holds_up_nobody(tmp_path: Path) -> None:
         await _decide(second, asked[3], "answer", "the fourth")
         ended = await first.end_of(asked[3].id)
         assert (ended["text"], await first.waiting()) == ("the fourth", 4)
+
+
+async def test_who_hears_that_it_has_ended_there_asks_at_once(tmp_path: Path) -> None:
+    """After hours it is asked for once a minute."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("a human please")
+        await anyio.sleep(200)
+        [waits] = await first.forwarder.newest("shop", 9, closed=False)
+        await _decide(second, result, "answer", "At three.")
+        await second.end_of(waits.part)
+        began = anyio.current_time()
+        first.forwarder.hear_end(waits.part)
+        assert (await first.end_of(result.id))["text"] == "At three."
+        assert anyio.current_time() - began < 2
+
+
+async def test_a_node_tells_the_others_that_a_run_has_ended_for_which_they_wait() -> None:
+    """Not of its own runs, nor of those that never waited."""
+    heard: list[str] = []
+    async with anyio.create_task_group() as tasks:
+        net = SimNet(Random(1), True)
+        tasks.start_soon(net.run)
+        (near, _), (far, _) = net.join("n1"), net.join("n2")
+        tasks.start_soon(Endings(near, Subjects("shop"), heard.append).run)
+        there = Endings(far, Subjects("shop"), lambda run: None)
+        tasks.start_soon(there.run)
+        await anyio.sleep(1)
+        part = Result("run_0123456789abcdef.1", "shop", 1, "completed", "at three", approval="apv_1")
+        there.note(part)
+        there.note(replace(part, id="once_0123456789abcdef.far.1"))
+        there.note(replace(part, id="run_0123456789abcdef"))
+        there.note(replace(part, approval=""))
+        there.note(replace(part, status="waiting"))
+        await anyio.sleep(1)
+        tasks.cancel_scope.cancel()
+    assert heard == ["run_0123456789abcdef.1", "once_0123456789abcdef.far.1"]

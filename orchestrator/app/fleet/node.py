@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +15,7 @@ import anyio.to_thread
 from anyio.abc import TaskGroup, TaskStatus
 
 from orchestrator.app.fleet.elsewhere import FleetElsewhere
+from orchestrator.app.fleet.endings import Endings
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import PUT_OUT, PUT_OUT_CURE, is_put_out
 from orchestrator.app.fleet.keeping import FilesKept, sole_life
@@ -24,6 +25,7 @@ from orchestrator.app.fleet.ledger import Member
 from orchestrator.app.fleet.mesh import joined
 from orchestrator.app.fleet.posting import Post, PostedBoard
 from orchestrator.app.fleet.receipts import Receipts
+from orchestrator.app.fleet.seen import load_told, named
 from orchestrator.app.fleet.wanting import Wanting
 from orchestrator.app.fleet.worker import EngineWorker, lacking
 from orchestrator.core.blueprint import Blueprint
@@ -35,7 +37,6 @@ from orchestrator.node.desired import Desired, Observed
 from orchestrator.node.logbook import Lines, Logbook
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects, name_of
-from orchestrator.node.wire import Heartbeat
 from orchestrator.plan.placement import why_of
 from orchestrator.plugins.buses.nats import NatsBus
 from orchestrator.ports.bus import Board
@@ -64,12 +65,14 @@ class Log(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the node serves with. ``wake``: a node has come back, for which something may wait."""
+    """What the node serves with. ``wake``: a node has come back, for which something may wait. ``ended``: a run has ended on
+    another node, for which one of this node may wait."""
 
     reconciler: Reconciler
     engines: EngineTable
     events: Lines
     wake: Callable[[], None] = lambda: None
+    ended: Callable[[str], None] = lambda run: None
 
 
 @dataclass(slots=True)
@@ -151,6 +154,8 @@ class FleetNode:
         worker = EngineWorker(name, self.node, serving.reconciler, serving.engines)
         worker.receipts = Receipts(self.effects, self.runs)
         worker.lacking = lambda: lacking(serving.reconciler.table.get(name))
+        endings = Endings(bus, Subjects(name), serving.ended)
+        worker.ended = endings.note
         self._workers[name] = worker
         site = Site(
             deployment=name,
@@ -168,7 +173,7 @@ class FleetNode:
         self._meshes[name] = mesh = Mesh(site)
         self._books[name] = book = Logbook(bus, name, serving.events)
         leases = self._leases.setdefault(name, Leases(Subjects(name)))
-        await group.start(self._run_one, name, mesh, (book.serve, partial(leases.watch, bus)))
+        await group.start(self._run_one, name, mesh, (book.serve, endings.run, partial(leases.watch, bus)))
 
     async def _mind_place(self, bus: NatsBus) -> None:
         """One that was put out finds its link refused, as if the hub were away: it asks."""
@@ -314,7 +319,7 @@ class FleetNode:
         mesh, book = self._meshes.get(name), self._books.get(name)
         if mesh is None or book is None:
             return None
-        known = {*mesh.table.nodes, *_named(mesh), self.node}
+        known = {*mesh.table.nodes, *named(mesh), self.node}
         if node and node not in known:
             raise UsageError(f'{name} has no node "{node}"', cure=f"its nodes are {', '.join(sorted(known))}")
         return book.read(count, follows=follows, nodes=partial(self._others, mesh), only=node)
@@ -322,13 +327,13 @@ class FleetNode:
     def _others(self, mesh: Mesh) -> dict[str, bool]:
         """The other nodes, and whether each lives."""
         now = anyio.current_time()
-        found = {*mesh.table.nodes, *_named(mesh)} - {self.node}
+        found = {*mesh.table.nodes, *named(mesh)} - {self.node}
         return {node: mesh.table.health(node, now) == "alive" for node in found}
 
     def _view(self, mesh: Mesh, seen: Mapping[str, Observed]) -> dict[str, Any]:
         now, seen = anyio.current_time(), {**self._heard(mesh), **seen}
         assigned = mesh.member.assigned.assignment if mesh.member.assigned else None
-        nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *_named(mesh)})}
+        nodes = {node: mesh.table.health(node, now) for node in sorted({*mesh.table.nodes, *named(mesh)})}
         agents = {
             agent: {
                 "nodes": [place.node for place in places],
@@ -352,7 +357,7 @@ class FleetNode:
                     "lacking": [each.as_json() for each in seen[node].lacking] if node in seen else [],
                     "absent": self._absent(mesh, node, members),
                     "work": beat.state if health == "alive" and (beat := mesh.table.beat(node)) else "",
-                    "load": _load(mesh.table.beat(node)) if health == "alive" else None,
+                    "load": load_told(mesh.table.beat(node)) if health == "alive" else None,
                 }
                 for node, health in nodes.items()
             },
@@ -385,16 +390,3 @@ class FleetNode:
         async with anyio.create_task_group() as group:
             for mesh in list(self._meshes.values()):
                 group.start_soon(mesh.drain, seconds)
-
-
-def _load(beat: Heartbeat | None) -> dict[str, Any] | None:
-    """What it said of its work half a second ago."""
-    if beat is None:
-        return None
-    told = {"inflight": beat.inflight, "queued": beat.queued, "room": beat.room, "slots": beat.slots}
-    return {**told, "service_ms": round(beat.service_ms, 1)}
-
-
-def _named(mesh: Mesh) -> Iterator[str]:
-    for node in mesh.member.desired.blueprint.get("nodes", ()) if mesh.member.desired else ():
-        yield str(node["name"])

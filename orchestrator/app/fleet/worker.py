@@ -72,6 +72,8 @@ class EngineWorker:
         """Where answers are kept for nodes that ask until they are answered; set before the first of them."""
         self.lacking: Callable[[], tuple[AgentServing, ...]] = tuple
         """Tells who of it would gain from a model that is not served here."""
+        self.ended: Callable[[Result], None] = lambda result: None
+        """Hears of each run of this runtime that has ended."""
         self._name = name
         self._node = node
         self._reconciler = reconciler
@@ -120,6 +122,7 @@ class EngineWorker:
 
     def note(self, result: Result) -> None:
         """A run of this runtime has ended. What other nodes answered says nothing of this one."""
+        self.ended(result)
         kind = (result.error or {}).get("kind")
         if result.node in ("", self._node) and result.status != "waiting" and kind not in _NOT_OURS:
             took = result.timings.get("total", 0.0)

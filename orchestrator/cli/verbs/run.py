@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, terminal: Terminal) -> int:
     """Send it."""
-    from orchestrator.cli.reach import client_of, patience, waits_at
+    from orchestrator.cli.reach import client_of, patience
     from orchestrator.cli.view.result import tell_waiting
     from orchestrator.core.request import Result
 
@@ -62,9 +62,7 @@ def run(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.wait and result.status == "waiting":
         answer.end()
         tell_waiting(result, terminal)
-        there, run_there = waits_at(options.name, result, runtime)
-        ended = there.wait(run_there, patience(options.timeout))
-        result = Result.from_json({**ended, "id": result.id})
+        result = Result.from_json(runtime.wait(result.id, patience(options.timeout)))
         answer = _Answer(terminal)
     if options.json:
         terminal.say(json.dumps(result.as_json(), indent=2, ensure_ascii=False, default=str))

@@ -61,15 +61,17 @@ def tell_failure(result: Result, terminal: Terminal) -> None:
 def tell_waiting(result: Result, terminal: Terminal) -> None:
     """On stderr: for whom it waits, and the line that shows more; of parts too, which go on as runs of their own."""
     if result.status == "waiting":
-        terminal.tell(f"it waits for {_waits_for(result.approval)}")
+        terminal.tell(f"it waits for {_waits_for(result.approval, result.node)}")
     for part in result.parts:
         if part.status == "waiting":
             terminal.tell(f"{part.agent} waits, as {part.run}, for {_waits_for(part.approval)}")
 
 
-def _waits_for(waiting: str) -> str:
+def _waits_for(waiting: str, node: str = "") -> str:
     if waiting.startswith("dlv_"):
         return f"its target, which is away: orchestrator outbox show {waiting}"
+    if node:  # of a fleet, where that one alone knows the approval
+        return f"a person on node {node}: there orchestrator approvals show {waiting}"
     return f"a person: orchestrator approvals show {waiting}"
 
 
@@ -100,7 +102,7 @@ def _facts(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if run["error"].get("cure"):
             yield "cure", in_one_line(run["error"]["cure"])
     if run["status"] == "waiting":
-        yield "waits for", _waits_for(run["approval"])
+        yield "waits for", _waits_for(run["approval"], run.get("node", ""))
     if there := run.get("goes_on"):
         yield "goes on", f"as {there['id']} on node {there['node']}: {there['status']}, {in_one_line(there['text'])}"
     yield "path", " -> ".join(run["path"]) + (f" · {run['served_by']}" if run["served_by"] else "")

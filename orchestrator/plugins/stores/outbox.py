@@ -19,7 +19,19 @@ from orchestrator.ports.outbox import AuditEntry, Deferring
 declare("outbox.before-defer", "outbox.in-defer", "outbox.deferred", "outbox.in-begin", "outbox.begun")
 declare("outbox.in-put-off", "outbox.put-off", "outbox.before-settle", "outbox.in-settle", "outbox.settled")
 
-_TOLD: Final = ("revision", "run", "agent", "text", "created", "away", "session", "data_class", "settles", "there")
+_TOLD: Final = (
+    "revision",
+    "run",
+    "agent",
+    "text",
+    "created",
+    "away",
+    "session",
+    "data_class",
+    "settles",
+    "there",
+    "part",
+)
 _ROW: Final = ("id", "deployment", "state", "expires", "told", "tries", "again", "error", "sent", "delivered", "by")
 _SELECT: Final = f"SELECT {', '.join(_ROW)}, held FROM delivery"  # noqa: S608 - constants
 _LIGHT: Final = f"SELECT {', '.join(_ROW)}, '{{}}' FROM delivery"  # noqa: S608 - constants

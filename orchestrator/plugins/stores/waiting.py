@@ -15,6 +15,7 @@ from orchestrator.core.request import Result
 from orchestrator.plugins.stores.runs import put_runs, run_row
 from orchestrator.plugins.stores.sessions import SqliteSessions
 
+_ASKED: Final = "SELECT 1 FROM receipt WHERE key = ?"
 _RECEIPT: Final = "UPDATE receipt SET result = ? WHERE key = ?"
 _CLOSE: Final = (
     "UPDATE approval SET delivered = ?, held = '{}' WHERE id = ? AND delivered IS NULL",
@@ -45,7 +46,7 @@ class Stories:
         """Keep a run that waited in the history; where another node asked for it, also its end as that one is told it, which has
         what must not leave marked."""
         now = self.now()
-        if result.status != "waiting":
+        if result.status != "waiting" and connection.execute(_ASKED, (result.id,)).fetchone():
             connection.execute(_RECEIPT, (json.dumps(result.as_kept()), result.id))
         row = run_row(result, text, now, self.redact, now + self.keep.seconds)
         put_runs(connection, [row], self.keep.runs, now)

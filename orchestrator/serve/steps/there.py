@@ -52,6 +52,7 @@ async def wait_there(run: Run, post: Outbox, name: str, told: Result) -> Outcome
         held=held,
         settles=run.going_on.waited.id if run.going_on else "",
         there=node,
+        part=told.id,
     )
     said = turns_of(run, run.typed, result)
     new = () if run.is_part else said[bool(run.going_on) :]  # what a part says is said with the other parts
