@@ -61,6 +61,7 @@ class Delivery:
             "request": self.text,
             "away": self.away,
             "there": self.there,
+            "part": self.part,
             "created": self.created,
             "expires": self.expires,
             "tries": self.tries,

@@ -115,6 +115,8 @@ def _waited_for(waited: Approval | Delivery) -> tuple[str, dict[str, Any]]:
     """What it waited for, as a step of the run's story."""
     if isinstance(waited, Approval):
         return "person", person_detail(waited)
+    if waited.there:
+        return "forward", {"delivery": waited.id, "node": waited.there, "run": waited.part, "away": waited.away}
     return "forward", {"delivery": waited.id, "tries": waited.tries, "away": waited.away}
 
 

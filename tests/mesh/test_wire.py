@@ -55,6 +55,7 @@ calls = st.builds(
         ),
         st.lists(st.tuples(texts, texts), max_size=3).map(tuple),
     ),
+    looks=st.booleans(),
 )
 kinds = st.sampled_from(["not_here", "draining", "restricted", "hops", "deadline", "failed", "stopped", "too_large"])
 said = st.one_of(

@@ -22,14 +22,16 @@ from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.approval import Verdict
-from orchestrator.core.request import Result
+from orchestrator.core.request import Result, Status
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects
+from orchestrator.plugins.stores.sqlite import open_stores
+from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.sim_bus import SimNet
 from tests.mesh.test_engines import elsewhere
-from tests.outbox.parts import Kept, kept
-from tests.people.parts import PERSON, by_rule, shop
+from tests.outbox.parts import Kept, deferring, delivery, kept
+from tests.people.parts import PERSON, by_model, by_rule, paying, shop
 from tests.serve.engine.parts import Wanted, agent_spec, router_spec, rule
 
 pytestmark = pytest.mark.anyio
@@ -63,16 +65,18 @@ class Nodes:
         self._tasks = tasks
         self._scopes: dict[str, anyio.CancelScope] = {}
 
-    async def start(self, node: str, wanted: Wanted) -> Kept:
+    async def start(self, node: str, wanted: Wanted, *servers: SimulatedEndpoint) -> Kept:
         """Start it, or start it again with what its disk holds."""
-        await self._tasks.start(self._live, node, wanted)
+        await self._tasks.start(self._live, node, wanted, *servers)
         return self.at[node]
 
-    async def _live(self, node: str, wanted: Wanted, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+    async def _live(
+        self, node: str, wanted: Wanted, *servers: SimulatedEndpoint, task_status: anyio.abc.TaskStatus[None]
+    ) -> None:
         folder = self.folder / node
         folder.mkdir(exist_ok=True)
         with anyio.CancelScope() as self._scopes[node]:
-            async with kept(folder, wanted) as it, anyio.create_task_group() as tasks:
+            async with kept(folder, wanted, *servers) as it, anyio.create_task_group() as tasks:
                 bus, board = self.net.join(node)
                 it.served.on_node(node)
                 worker = EngineWorker("shop", node, NO_RECONCILER, it.engines)
@@ -97,14 +101,16 @@ class Nodes:
 
 
 @asynccontextmanager
-async def fleet(folder: Path) -> AsyncIterator[Nodes]:
+async def fleet(
+    folder: Path, front: Wanted = FRONT, back: Wanted | None = None, *servers: SimulatedEndpoint
+) -> AsyncIterator[Nodes]:
     """Two nodes that have heard of each other: ``n1`` is asked, ``n2`` has the people."""
     async with anyio.create_task_group() as tasks:
         net = SimNet(Random(1), True)
         tasks.start_soon(net.run)
         nodes = Nodes(folder, net, tasks)
-        await nodes.start("n1", FRONT)
-        await nodes.start("n2", _back())
+        await nodes.start("n1", front)
+        await nodes.start("n2", back or _back(), *servers)
         await anyio.sleep(2)
         yield nodes
         tasks.cancel_scope.cancel()
@@ -270,3 +276,78 @@ async def test_a_node_tells_the_others_that_a_run_has_ended_for_which_they_wait(
         await anyio.sleep(1)
         tasks.cancel_scope.cancel()
     assert heard == ["run_0123456789abcdef.1", "once_0123456789abcdef.far.1"]
+
+
+async def test_a_run_that_waits_there_for_one_person_after_the_other_waits_here_as_long(tmp_path: Path) -> None:
+    """Whoever looks here is told of the second one; the session hears both promises and the end."""
+    back = by_model(tool := shop())
+    async with fleet(tmp_path, FRONT, back, simulated(["m"], paying(5, 6))) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("pay 5 and 6", session="s")
+        await _decide(second, result, "approve")
+        waits = await first.end_of(result.id, result.approval)
+        assert waits["status"] == "waiting" and waits["approval"] not in ("", result.approval)
+        again = replace(result, approval=waits["approval"])
+        assert [each.state for each in await first.forwarder.newest("shop", 9, closed=True)] == ["waiting", "delivered"]
+        await _decide(second, again, "approve")
+        ended = await first.end_of(result.id)
+        turns = [each.content for each in first.stores.sessions.load("shop", "s")]
+    assert (ended["status"], len(tool.calls), ended["usage"]["tool_calls"]) == ("completed", 2, 2)
+    assert turns == ["pay 5 and 6", result.text, waits["text"], ended["text"]]
+
+
+async def test_a_node_that_asked_another_one_in_turn_passes_the_end_on(tmp_path: Path) -> None:
+    """The agent of the second node hands over to a person on a third; each keeps the run that it was asked for."""
+    front = Wanted([router_spec("front", {"b": "pain"}), elsewhere("b")], bound={})
+    between = Wanted([agent_spec("b", escalate_to="desk"), elsewhere("desk")], bound={})
+    async with fleet(tmp_path, front, between) as nodes:
+        third = await nodes.start("n3", _back())
+        await anyio.sleep(2)
+        result = await nodes.at["n1"].served.run("I have pain", session="s")
+        assert (result.status, result.node) == ("waiting", "n3")
+        waits = [(await nodes.at[node].forwarder.newest("shop", 9, closed=False))[0] for node in ("n1", "n2")]
+        assert [each.there for each in waits] == ["n2", "n3"]
+        await _decide(third, result, "answer", "At three.")
+        ended = await nodes.at["n1"].end_of(result.id)
+        part = await nodes.at["n2"].desk.result_of(waits[1].run)
+    assert (ended["status"], ended["text"], ended["node"]) == ("completed", "At three.", "n3")
+    assert ended["path"] == ["router.front", "agent.b", "agent.desk"]
+    assert part is not None and (part["id"], part["status"]) == (f"{result.id}.1", "completed")
+
+
+async def test_a_part_of_a_request_that_waits_there_goes_on_here_as_a_run_of_its_own(tmp_path: Path) -> None:
+    """The reply is complete; the person's words come as a turn after it, once."""
+    front = router_spec("front", {"desk": "human", "orders": "order"})
+    front["several"] = True
+    orders = agent_spec("orders", models=[], reflex=[rule("ordered")])
+    async with fleet(tmp_path, Wanted([front, elsewhere("desk"), orders], bound={})) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("a human please, and where is my order", session="s")
+        waits, told = result.parts
+        assert (result.status, waits.status, told.text) == ("completed", "waiting", "ordered")
+        assert waits.run not in ("", result.id)
+        await _decide(second, replace(result, approval=waits.approval), "answer", "At three.")
+        ended = await first.end_of(waits.run)
+        turns = [each.content for each in first.stores.sessions.load("shop", "s")]
+    assert (ended["id"], ended["status"], ended["text"]) == (waits.run, "completed", "At three.")
+    assert turns == ["a human please, and where is my order", result.text, "At three."]
+
+
+async def test_what_must_not_leave_is_marked_in_an_answer_that_comes_later(tmp_path: Path) -> None:
+    """The end is kept with its marks for the node that asked, and without them for people and programs."""
+    stores = open_stores(tmp_path / "state.db")
+    receipts, result = Receipts(stores.effects, stores.runs), _marked("waiting")
+    await receipts.keep("shop", result.id, result)
+    waiting = delivery(run=result.id, agent="a")
+    stores.outbox.defer(deferring(waiting))
+    assert stores.outbox.settle(waiting.id, _marked("completed"), "who is it", ())
+    told, run = await receipts.known(result.id, "n2"), stores.runs.find(result.id)
+    stores.close()
+    assert (told.status, told.marks) == ("completed", ((0, 4, "patient"),))
+    assert run is not None and "marks" not in run
+
+
+def _marked(status: Status) -> Result:
+    return Result(
+        "run_0123456789abcdef.1", "shop", 1, status, "Anna", "a", approval="apv_1", marks=((0, 4, "patient"),)
+    )

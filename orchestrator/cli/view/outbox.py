@@ -57,6 +57,10 @@ def _facts(delivery: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "data class", delivery["data_class"]
     yield "since", clock(delivery["created"])
     yield "away", in_one_line(delivery["away"])
+    if delivery.get("there"):
+        yield "waits on", f"node {delivery['there']}, as {delivery['part']}"
+        if delivery["error"]:
+            yield "last heard", in_one_line(delivery["error"])
     if delivery["tries"]:
         yield (
             "tries",
