@@ -77,6 +77,6 @@ class TooLargeToSend(RunError):
 
 
 class WaitsThere(RunError):
-    """The node that was asked waits for a person before it can answer."""
+    """The node that was asked waits for a person before it can answer. ``node`` is that one, where it was heard."""
 
     code = "ORC580"

@@ -353,7 +353,7 @@ class Forwarder:
         if message != delivery.error or (until is not None and until > delivery.expires + LONGEST_UNWRITTEN):
             put_off = partial(self._store.put_off, expires=until)
             await self._on_disk(put_off, delivery.id, message, now + pause)
-        if message != delivery.error:
+        if message != delivery.error and not heard:
             self._emit("delivery.tried", delivery, {"error": message})
 
     async def _put_off(self, delivery: Delivery, error: Any, *, unknown: bool) -> None:

@@ -28,7 +28,7 @@ def merged(told: Iterable[tuple[str, Mapping[str, Any]]], last: int | None) -> d
 
 
 def _ended(run: Mapping[str, Any], part: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """A run that waits for a person on another node ends there, as its part does: its own node is not told of that."""
+    """A run that waits for a person on another node ends as its part there does: its own node may not have heard of that yet."""
     if part is None or run["status"] != "waiting" or part["status"] == "waiting":
         return run
     before = [call for call in run["calls"] if call not in part["calls"]]

@@ -124,7 +124,7 @@ def _run(options: argparse.Namespace, terminal: Terminal) -> int:
 
 
 def _there(asked: Places, at: Place, run: Mapping[str, Any]) -> dict[str, Any]:
-    """How the part goes on that waits for a person on another node: the run's own node is not told. Nothing where that node does
+    """How the part stands that waits for a person on another node, for as long as the run waits with it. Nothing where that does
     not answer, or has forgotten it."""
     from orchestrator.core.errors import NoSuchApproval, NoSuchRun, RuntimeUnavailable
 

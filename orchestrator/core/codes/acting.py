@@ -264,14 +264,16 @@ CODES: Final[tuple[Code, ...]] = (
         "a run that waited cannot go on",
         "The runtime ended while the approved call was being made, so that nobody knows whether it was; or the deployment "
         "was taken down or changed so that the agent or the function is gone; or it is applied and did not come to serve "
-        "within ten minutes of the verdict or of the start. An approved call is never made twice.",
+        "within ten minutes of the verdict or of the start; or it waited on another node, which knows nothing of it any more. An "
+        "approved call is never made twice.",
         "See by hand whether the call was made; then ask again, which asks for a new approval.",
     ),
     Code(
         "ORC544",
         "the target did not come back",
         "The request waited for a model that could not be reached until its time (`store_and_forward.expires`) was over. "
-        "Nobody has answered it.",
+        "Nobody has answered it. Or it waited for a person on another node of the fleet, of which nothing was heard for as long as "
+        "people have to decide (`people.expires`) and ten minutes more.",
         "Ask again once `orchestrator status` says that something serves the agent; give it more time, or an `escalate_to`.",
     ),
     Code(

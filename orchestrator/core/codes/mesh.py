@@ -75,8 +75,10 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC580",
         "another node waits for a person",
-        "A request that was kept for an agent of another node has reached it, and waits there for a person. It is asked for again.",
-        "`orchestrator approvals list` on that node.",
+        "A request is with another node, which waits for a person before it can answer. The run waits here too: that node is asked "
+        "until it has ended there, and then it ends here, with the same answer or the same fault. The message says where that node "
+        "does not answer just now; it is asked again then, until the run expires (ORC544).",
+        "On that node: `orchestrator approvals show ID`, with the id in the message.",
     ),
     Code(
         "ORC581",
