@@ -20,6 +20,8 @@ LONGEST: Final = 100_000
 """Characters of an answer or a reason."""
 LONGEST_NAME: Final = 200
 USUAL_COUNT: Final = 100
+MOST_LOOKED_AT: Final = 1_000
+"""Runs that wait elsewhere, among which one is looked for."""
 
 
 class Peopled(Protocol):
@@ -44,7 +46,7 @@ class Approvals:
     async def look(self, asked: Asked) -> None:
         """One of them, or the newest: those that wait, with ``all`` the others too."""
         if asked.rest:
-            found = await self._it.desk.find(asked.rest)
+            found = await self._or_where(asked.rest, self._it.desk.find(asked.rest))
             await send_json(asked.send, 200, {"approval": self._told(found)})
             return
         count, closed = asked.count("count", USUAL_COUNT), asked.query.get("all") in ("1", "true")
@@ -58,8 +60,20 @@ class Approvals:
     async def decide(self, asked: Asked) -> None:
         """``ID/approve``, ``ID/deny``, ``ID/answer``."""
         approval, _, act = asked.rest.partition("/")
-        decided = await self._it.desk.decide(approval, _verdict(asked, act))
+        decided = await self._or_where(approval, self._it.desk.decide(approval, _verdict(asked, act)))
         await send_json(asked.send, 200, {"approval": self._told(decided)})
+
+    async def _or_where(self, approval: str, doing: Awaitable[Approval]) -> Approval:
+        """What comes of it. Where it is not known here and a run of this node waits for it, the fault says on which node it is."""
+        try:
+            return await doing
+        except NoSuchApproval as error:
+            waiting = await self._it.forwarder.newest("", MOST_LOOKED_AT, closed=False)
+            waits = next((each for each in waiting if each.there and approval in each.away), None)
+            if waits is None or not approval:
+                raise
+            told = f"{error.message} here: {waits.run} {waits.away.removeprefix('it ')}"
+            raise NoSuchApproval(told, cure=f"there: orchestrator approvals show {approval}") from error
 
     async def wait(self, asked: Asked) -> None:
         """The stored form of a run, once it waits for nobody any more. Raises ``WaitsThere`` where that is not known here."""

@@ -38,7 +38,6 @@ from orchestrator.core.errors import (
     StaleConnection,
     Stalled,
     Unreachable,
-    WaitsThere,
     WouldMissDeadline,
 )
 from orchestrator.core.record import record
@@ -75,7 +74,6 @@ _TABLE: Final[Mapping[type[RunError], Later]] = {
     AnswerLost: Later(kept=True, forwarded=True, decided=True),
     LeaseLost: Later(kept=True, forwarded=True, decided=True),
     FleetBusy: Later(kept=False, forwarded=True, decided=True),
-    WaitsThere: Later(kept=False, forwarded=True, decided=True),
     QueueFull: Later(kept=False, forwarded=True, decided=True),
     DoesNotFit: Later(kept=False, forwarded=True, decided=True),
     # By a stop, or by the end of its revision: it goes on with the next.

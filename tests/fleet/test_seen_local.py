@@ -13,6 +13,7 @@ import pytest
 from psutil import Process
 
 from orchestrator.app.fleet.local import LocalFleet
+from orchestrator.core.errors import NoSuchApproval
 from orchestrator.core.request import Request
 from orchestrator.testing.endpoint import SimulatedEndpoint
 from orchestrator.testing.stated import StatedModel
@@ -167,6 +168,8 @@ def test_a_run_that_waits_for_a_person_on_another_node_is_known_on_its_own(fleet
     assert told("report", "shop")["tiers"]["waiting"]["count"] == waiting + 1
     shown = here("explain", "run", run["id"]).out
     assert f"a person on node edge-2: there orchestrator approvals show {run['approval']}" in shown
+    with pytest.raises(NoSuchApproval, match=f"here: {run['id']} waits for a person on node edge-2"):
+        fleet.client("edge-1").approval(run["approval"])
     assert here("approvals", "approve", run["approval"], "--yes").code == 0
     ended = fleet.client("edge-1").wait(run["id"], 20.0)
     assert (ended["status"], ended["node"]) == ("completed", "edge-2") and ended["text"].startswith("Ticket T-")
