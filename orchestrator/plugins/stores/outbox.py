@@ -66,9 +66,8 @@ class SqliteOutbox:
     def put_off(self, delivery: str, error: str, again: float, *, unknown: bool = False) -> None:
         """It did not reach its target, or (``unknown``) may have."""
         with self._file.transaction() as connection:
-            sent = "sent" if unknown else "NULL"
-            sql = f"UPDATE delivery SET sent = {sent}, error = ?, again = ? WHERE id = ? AND delivered IS NULL"  # noqa: S608 - constants
-            connection.execute(sql, (error, again, delivery))
+            sql = "UPDATE delivery SET sent = CASE WHEN ? THEN sent END, error = ?, again = ? WHERE id = ? AND delivered IS NULL"
+            connection.execute(sql, (unknown, error, again, delivery))
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")
 
