@@ -129,11 +129,15 @@ class Passage:
         limited = self.rules.account.limited(agent)
         return replace(
             call,
-            messages=self._settled(lambda: tuple(map(self.hidden, call.messages))),
+            messages=self.as_sent(call.messages),
             max_tokens=call.max_tokens or (USUAL_ANSWER if limited else None),
             stop=tuple(map(self.hidden_text, call.stop)),
             request_id=call.request_id if _OWN_ID.fullmatch(call.request_id) else "",
         )
+
+    def as_sent(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """Messages without what must not leave. Raises ``Withheld``."""
+        return self._settled(lambda: tuple(map(self.hidden, messages)))
 
     def _settled(self, hide: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
         """Once more where a value of a named field was learned meanwhile: it may stand in a text before it."""

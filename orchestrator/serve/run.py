@@ -23,6 +23,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.consents import Consents
 from orchestrator.serve.gate import Pass
 from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
@@ -57,7 +58,7 @@ class Run:
     been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
     ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes of its fleet;
     ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made, and ``leave`` until
-    what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
+    what waited is sent to the cloud. ``consents`` are what a person has let its agents send there. ``fitted`` is what its
     agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
     lease that an exclusive agent began under. ``is_part``: it answers a part of another run's request; ``parts`` are what came
     of such runs. ``part_of`` is the text of the request that its own is a part of, here, before it waited, or on another node."""
@@ -129,7 +130,7 @@ class Run:
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
-        self.consents: set[str] = set()
+        self.consents = Consents()
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))

@@ -109,6 +109,8 @@ class _Talk:
         self.messages = tuple(map(Message.from_kept, at["messages"]))
         self.history = (at["history"][0], at["history"][1])
         self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
+        if self.run.passage is not None:  # before a function gives what must be hidden too
+            self.run.consents.recognise(self.agent.spec["name"], self.messages, self.run.passage)
         if "wish" not in at:  # it waited for leave to ask a model in the cloud
             self.run.leave, self.run.grant = self.run.grant, None
             return await self.answer(self.step - 1)
