@@ -20,15 +20,17 @@ from orchestrator.core.handed import (
 )
 from orchestrator.core.marks import Mark
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.refused import in_short
 from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
 
 
 def handed_on(run: Run) -> Handed:
-    """Who tried before, what it is a part of, what a person refused, and which values of named fields stand in what goes to the other node: it hides them
-    from the cloud, but what a function gave here, it has not seen. Raises ``StaysHere`` where these are too many to tell."""
+    """Who tried before, what it is a part of, what a person refused, and which values of named fields stand in what goes to the
+    other node: it hides them from the cloud, but what a function gave here, it has not seen. Raises ``StaysHere`` where these are
+    too many to tell."""
     attempts = tuple(_within_bounds(run, each) for each in run.attempts[-MOST_ATTEMPTS:])
-    denials = tuple(_short(run, each) for each in run.denials[-MOST_DENIALS:])
+    denials = tuple(_denial(run, each) for each in run.denials[-MOST_DENIALS:])
     values = dict.fromkeys(_known_in(run, attempts, denials))
     if len(values) > MOST_VALUES:
         raise StaysHere(
@@ -61,11 +63,9 @@ def _within_bounds(run: Run, attempt: Attempt) -> Attempt:
     )
 
 
-def _short(run: Run, denial: Denial) -> Denial:
-    told, words = (
-        shortened(each, LONGEST_REASON, _standing(run, each))[0] for each in (denial.arguments, denial.words)
-    )
-    return Denial(denial.function[:LONGEST_NAME], denial.digest, told, denial.by[:LONGEST_NAME], words)
+def _denial(run: Run, denial: Denial) -> Denial:
+    short = in_short(run, denial)
+    return Denial(short.function[:LONGEST_NAME], short.digest, short.arguments, short.by[:LONGEST_NAME], short.words)
 
 
 def _standing(run: Run, text: str) -> tuple[Mark, ...]:

@@ -147,9 +147,8 @@ class Run:
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.notes: list[str] = []
-        self.paused = False
+        self.paused = self.foresees = False
         self.place: Pass | None = None
-        self.foresees = False
         self.epoch = self.keys = 0
         self.is_part, self.part_of = False, ""
         self.parts: tuple[PartResult, ...] = ()

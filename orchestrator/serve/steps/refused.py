@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.core.approval import Approval
-from orchestrator.core.denial import denial_of, digest_of_wish
+from orchestrator.core.denial import Denial, denial_of, digest_of_wish
 from orchestrator.core.errors import ApprovalDenied
 from orchestrator.core.marks import marks_of
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.shorten import shortened
 
 ASK_ELSE: Final = "Ask for something else."
-LONGEST_TOLD: Final = 1_000
-"""Characters of one refusal that the next model or person is shown."""
+MOST_TOLD: Final = 8
+"""Refusals that the next model or person is shown: the newest."""
+LONGEST_ARGUMENTS: Final = 400
+"""Characters of the arguments of one of them."""
+LONGEST_WORDS: Final = 1_000
+"""Characters of what the person said to it."""
 
 
 def denied(approval: Approval) -> ApprovalDenied:
@@ -48,13 +52,21 @@ def check_not_refused(run: Run, function: str, arguments: Mapping[str, Any]) -> 
 
 
 def refused_before(run: Run) -> tuple[str, ...]:
-    """What was refused in the run so far, a sentence each."""
-    return tuple(_short(run, each.told()) for each in run.denials)
+    """What was refused in the run so far, a sentence each; the newest at the end."""
+    told = tuple(in_short(run, each).told() for each in run.denials[-MOST_TOLD:])
+    earlier = len(run.denials) - len(told)
+    return (f"{earlier} calls more were refused before", *told) if earlier else told
 
 
-def _short(run: Run, told: str) -> str:
-    marks = run.passage.standing(told) if run.passage is not None and len(told) > LONGEST_TOLD else ()
-    return shortened(told, LONGEST_TOLD, marks)[0]
+def in_short(run: Run, denial: Denial) -> Denial:
+    """With no more of its arguments and its words than others are told; what is hidden from the cloud is cut out whole."""
+    arguments, words = _cut(run, denial.arguments, LONGEST_ARGUMENTS), _cut(run, denial.words, LONGEST_WORDS)
+    return Denial(denial.function, denial.digest, arguments, denial.by, words)
+
+
+def _cut(run: Run, text: str, room: int) -> str:
+    marks = run.passage.standing(text) if run.passage is not None and len(text) > room else ()
+    return shortened(text, room, marks)[0]
 
 
 def _told(by: str, what: str, words: str) -> str:
