@@ -19,7 +19,7 @@ from tests.outbox.parts import Kept, far, kept
 from tests.outbox.test_forward import away
 from tests.outbox.test_leave import approve
 from tests.policy.test_leave import MAIL, Asking
-from tests.serve.engine.parts import FakeTool, Wanted, agent_spec
+from tests.serve.engine.parts import FakeTool, Wanted, agent_spec, model_spec, rule
 
 pytestmark = pytest.mark.anyio
 SAYS = f"my mail is {MAIL}, please"
@@ -214,3 +214,18 @@ async def test_a_leave_that_an_older_version_kept_by_the_agents_name_is_none(tmp
     async with kept(tmp_path, revision(), *both()) as it:
         found = await it.end_of(run, delivery)
         assert found["approval"].startswith("apv_") and got(it) == [[], []]
+
+
+@pytest.mark.parametrize("judges", ["m@1", "m@2"])
+async def test_a_judge_elsewhere_in_the_cloud_is_not_asked_under_the_leave(tmp_path: Path, judges: str) -> None:
+    """The one at the endpoint that was shown is: what the agent sends later goes with its leave."""
+    agent = agent_spec("far", gate={"judge": {"model": "j"}}, escalate_to="up", escalate_when=["judge"])
+    up = agent_spec("up", role="escalation", models=[], reflex=[rule("taken over")])
+    models = {"m": model_spec(), "j": model_spec("j")}
+    judged = Asking([agent, up], models=models, bound={"m": ("m@1",), "j": (judges,)}, cloud=["m@1", "m@2"])
+    async with kept(tmp_path, judged, *both()) as it:
+        run = await it.served.run("hello")
+        await approve(it, run.approval)
+        ended = await it.end_of(run.id, run.approval)
+        assert ended["status"] == "completed"
+        assert [len(each) for each in got(it)] == [2 if judges == "m@1" else 1, 0]
