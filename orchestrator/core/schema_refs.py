@@ -77,12 +77,16 @@ class _Walk:
             self._note_anchor(each.contents)
         self._learn(self._root)
         resource = DRAFT202012.create_resource(self._root)
-        registry: Registry[Any] = REGISTRY.combine(Registry().with_resource("", resource))
         uri = resource.id() or ""
+        before: Registry[Any] = REGISTRY.with_resource(uri, resource)
         try:  # all at once: a registry that is not crawled yet would be with each look
-            return registry.with_resource(uri, resource).crawl().resolver(uri)
+            registry = before.crawl()
         except ValueError as error:
             raise _Fault(f"an $id in it is no address ({error})") from error
+        for known in before:  # a check would find the one or the other, by what it has come by
+            if registry.contents(known) is not before.contents(known):
+                raise _Fault(f"the $id {known!r} stands for two schemas")
+        return registry.resolver(uri)
 
     def _learn(self, schema: Any) -> None:
         """It is a schema, and what stands in it where schemas do are some too."""

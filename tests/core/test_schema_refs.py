@@ -63,6 +63,14 @@ BEHIND_UNKNOWN_KEYS: list[tuple[dict[str, Any], str]] = [
     ),
     ({"$ref": "#/x", "x": {"$id": 5}}, "'#/x' leads to what is no schema: $id: 5 is not of type 'string'"),
     ({"$id": "http://[bad", "$ref": "#"}, "an $id in it is no address (Invalid IPv6 URL)"),
+    (
+        {"$id": "http://a.example/", "$defs": {"a": {"$id": "http://a.example/"}}},
+        "the $id 'http://a.example/' stands for two schemas",
+    ),
+    (  # the library looks for it in c/c/d
+        {"$id": "c/d", "$anchor": "n", "properties": {"a": {"$ref": "#n"}}},
+        "'#n' is not in the schema itself, and nothing is fetched",
+    ),
 ]
 _OWN = {"$id": "http://y.example/z", "$ref": "#/$defs/q", "$defs": {"q": True}}
 STAYS: list[dict[str, Any]] = [
@@ -185,7 +193,7 @@ def around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     named = st.dictionaries(st.sampled_from(["a", "b"]), inner, max_size=2)
     some = st.lists(inner, min_size=1, max_size=2)
     keys: dict[str, st.SearchStrategy[Any]] = {
-        "$id": st.sampled_from(["b", "http://a.example/", "http://c.example/b", "http://[bad"]),
+        "$id": st.sampled_from(["b", "c/d", "http://a.example/", "http://c.example/b", "http://[bad"]),
         "$anchor": st.sampled_from("nm"),
         "$dynamicAnchor": st.sampled_from("nm"),
         "$ref": references,
