@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.denial import Denial
 from orchestrator.core.errors import HeldRunLost
 from orchestrator.core.handed import Attempt
 from orchestrator.core.known_values import KnownValues
@@ -35,6 +36,7 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
             for each in run.attempts
         ],
         "at": dict(at),
+        "denials": [each.as_json() for each in run.denials],
         "consents": sorted(run.consents),
         "spent": _spent(run),
         "names": run.passage.as_json() if run.passage is not None else _names_before(run),
@@ -104,6 +106,7 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
+    run.denials = tuple(Denial(**each) for each in held.get("denials", ()))
     run.consents = set() if going.sent else set(held.get("consents", ()))
     run.going_on = run.grant = going
     kind, detail = _waited_for(going.waited)

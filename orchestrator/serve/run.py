@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.denial import Denial
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
@@ -41,7 +42,7 @@ SHARED: Final = (
 OWN: Final = (
     *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "part_of", "parts"),
     *("conversation", "going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
-    *("said", "paused", "foresees", "keys", "epoch"),
+    *("said", "paused", "foresees", "keys", "epoch", "denials"),
 )
 """What each run has for itself; what of it a part begins with, ``Run.part`` says."""
 
@@ -57,7 +58,8 @@ class Run:
     been told already; ``pressure`` is what spoke for smaller models when it began. ``desk`` is where it can ask people,
     ``outbox`` where it can leave what waits for a target that is away; ``elsewhere`` are the other nodes of its fleet;
     ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made, and ``leave`` until
-    what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
+    what waited is sent to the cloud. ``consents`` are the agents that a person has let send there, ``denials``
+    the calls that one refused. ``fitted`` is what its
     agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
     lease that an exclusive agent began under. ``is_part``: it answers a part of another run's request; ``parts`` are what came
     of such runs. ``part_of`` is the text of the request that its own is a part of, here, before it waited, or on another node."""
@@ -69,6 +71,7 @@ class Run:
         "conversation",
         "deadline",
         "decisions",
+        "denials",
         "deployment",
         "desk",
         "elsewhere",
@@ -130,6 +133,7 @@ class Run:
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
         self.consents: set[str] = set()
+        self.denials: tuple[Denial, ...] = ()
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
@@ -143,9 +147,8 @@ class Run:
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.notes: list[str] = []
-        self.paused = False
+        self.paused = self.foresees = False
         self.place: Pass | None = None
-        self.foresees = False
         self.epoch = self.keys = 0
         self.is_part, self.part_of = False, ""
         self.parts: tuple[PartResult, ...] = ()
@@ -156,7 +159,7 @@ class Run:
         part = Run(request, self.deployment, self.loop, self.emit, listen)
         for name in SHARED:
             setattr(part, name, getattr(self, name))
-        part.path, part.notes = list(self.path), list(self.notes)
+        part.path, part.notes, part.denials = list(self.path), list(self.notes), self.denials
         part.until = self.deadline
         part.is_part, part.part_of = True, self.part_of or self.request.text
         return part

@@ -16,7 +16,7 @@ from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.policy import Consent, Departure, Ruling, rule
 from orchestrator.serve.run import Run
-from orchestrator.serve.steps.tools import denied
+from orchestrator.serve.steps.refused import denied
 
 NOBODY: Final = (
     "Apply the deployment, whose runtime keeps what waits for people; or write escalation: {approval: never}."
