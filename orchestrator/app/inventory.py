@@ -116,7 +116,7 @@ def source(servers: Sequence[ObservedServer], name: str, *, own: bool) -> Choice
 def unknown(servers: Iterable[ObservedServer], name: str, more: str = "") -> UsageError:
     """The error for a name that nobody knows, with near names of the catalogue and of what the servers list; ``more`` is what
     helps where there is none."""
-    listed = [model.id for server in servers for model in server.models]
+    listed = [model.id for server in servers for model in server.models if model.id != name]
     spelled = {spelling: row["alias"] for row in model_rows() for spelling in (row["alias"], *row.get("aliases", ()))}
     near = list(dict.fromkeys(spelled.get(found, found) for found in nearest(name, [*spelled, *listed], alike=NEAR)))
     cure = did_you_mean(name, near) or (f"did you mean {' or '.join(near)}?" if near else "")

@@ -71,13 +71,14 @@ def refuse_loss(mine: Mapping[str, Any] | None, failed: Mapping[str, str], servi
     """A deployment that serves keeps what it has where a model ``failed``: ``mine`` is as it is now (``None``: it is new),
     ``serving`` who would answer in it. Raises ``DeployError``, unless nothing is lost: it had no such model before, and who is
     answered now would be still."""
-    from orchestrator.plan.serving import NOTHING
+    from orchestrator.plan.plan import AgentServing as Told
+    from orchestrator.plan.serving import answered, silenced
 
-    answered = {each["agent"] for each in mine["agents"] if each["by"] != NOTHING} if mine else set[str]()
-    if mine is None or not any(agent.startswith("agent.") for agent in answered):
+    before = answered(Told(each["agent"], each["by"]) for each in mine["agents"]) if mine else ()
+    if mine is None or not any(agent.startswith("agent.") for agent in before):
         return
     had = {each["alias"]: bool(each["endpoints"]) for each in mine["models"]}
-    silent = any(each.by == NOTHING and each.agent in answered for each in serving)
+    silent = silenced(serving, before)
     for alias, why in failed.items():
         if silent or had.get(alias, False):
             raise DeployError(

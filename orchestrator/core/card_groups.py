@@ -7,26 +7,24 @@ code), from which other signs part it, or other sizes of groups. A row or table 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from orchestrator.core.card_schemes import FEWEST, MOST, is_card
 
 Groups = Sequence[tuple[int, str]]
 """Where each group of digits begins, and its digits."""
 Part = tuple[int, int]
 """The first group of a number, and the one behind its last."""
 
-FEWEST, MOST = 12, 19
-"""Digits of a card's number."""
 MOST_BEFORE = 2
 MOST_BEHIND = 4
 """Further groups in the row of a number that stands alone."""
 MOST_DIGITS_BESIDE = 10
 MOST_KINDS = 4
 """Kinds of signs by which one list is parted."""
-FEWEST_RISING = 7
-"""Groups that only rise or only fall, as no digits of a card do but one in thousands."""
 FEWEST_ALIKE = 4
 """Groups of one size in a row, which no table has often."""
 FEWEST_IN_A_LIST = 15
@@ -41,24 +39,6 @@ _OF_MORE: Final = ":"
 _JOINED_BEFORE: Final = re.compile(r"\d[:,]\Z")
 _JOINED_BEHIND: Final = re.compile(r"[:,]\d")
 """The group at the edge is a part of a time or a price."""
-
-_SCHEMES: Final = {
-    "4": (13, 16, 19),  # Visa
-    "5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720": (16,),  # Mastercard
-    "3[47]": (15,),  # American Express
-    "3(?:0[0-5]|[689])": (14, 16, 19),  # Diners Club
-    "35(?:2[89]|[3-8])": (16, 17, 18, 19),  # JCB
-    "6011|64[4-9]|65|62|81": (16, 17, 18, 19),  # Discover, UnionPay
-    "50(?:18|20|38)|5612|5893|6304|6759|676[1-3]": tuple(range(12, 20)),  # Maestro
-    "50|5[6-8]|6": (16, 18, 19),  # Maestro, RuPay, Verve, Elo and others
-    "220[0-5]": (16, 17, 18, 19),  # Mir
-    "82|8600|9792|9860": (16,),  # RuPay, Uzcard, Troy, Humo
-    "9704": (16, 19),  # Napas
-}
-_OF_LENGTH: Final = {
-    length: re.compile("|".join(prefix for prefix, lengths in _SCHEMES.items() if length in lengths))
-    for length in range(FEWEST, MOST + 1)
-}
 
 
 def in_odd_groups(text: str, groups: Groups) -> Iterator[tuple[int, int]]:
@@ -152,25 +132,26 @@ class _Run:
         ]
 
     def _parted(self, first: int, after: int) -> bool:
-        """From what stands beside it: by other signs, other sizes of groups, or as that is a part of something else."""
+        """From what stands beside it, on both sides."""
         groups, kinds = self.groups, self.kinds
-        within = set(kinds[first + 1 : after])
-        size = _size(groups[first:after])
+        within, size = set(kinds[first + 1 : after]), _size(groups[first:after])
         if size and first <= 1 and after >= len(groups) - 1:
-            return True
-        before = (
-            first == 0
-            or kinds[first] not in within
-            or (size and len(groups[first - 1]) != size)
-            or (kinds[first - 1] not in within and kinds[first - 1])
-        )
-        behind = (
-            after == len(groups)
-            or kinds[after] not in within
-            or (size and len(groups[after]) != size)
-            or (kinds[after + 1] not in within and kinds[after + 1])
-        )
-        return bool(before and (behind or _EXPIRY.fullmatch(" ".join(groups[after:]))))
+            return True  # groups of one size, with one more on a side: what it is the first of, or what comes next
+        before = first == 0 or _apart(groups[first - 1], kinds[first], kinds[first - 1], within, size)
+        behind = after == len(groups) or _apart(groups[after], kinds[after], kinds[after + 1], within, size)
+        return before and (behind or bool(_EXPIRY.fullmatch(" ".join(groups[after:]))))
+
+
+def _apart(beside: str, near: str, far: str, within: Collection[str], size: int) -> bool:
+    """Whether the group beside a number is none of its own; between the two stand the signs ``near``, and on the group's other side
+    those ``far``."""
+    return (
+        near not in within  # other signs part them than part its own groups
+        or bool(size and len(beside) != size)  # its own are of one size, and that is of another
+        or bool(
+            far and far not in within
+        )  # that is joined to something else on its far side: a time, a price, a number
+    )
 
 
 def in_one_list(text: str, places: Sequence[tuple[int, int]]) -> bool:
@@ -182,32 +163,6 @@ def in_one_list(text: str, places: Sequence[tuple[int, int]]) -> bool:
         return False
     thousands = size == 3 and len(digits[-1]) == 3 and signs == {","}
     return not thousands and is_card(digits)
-
-
-def is_card(groups: Sequence[str]) -> bool:
-    """Whether these are the digits of a card that some scheme issues, and no steps of a scale."""
-    number = "".join(groups)
-    known = _OF_LENGTH.get(len(number))
-    return bool(known and known.match(number)) and luhn(number) and not step_by_step(groups)
-
-
-def step_by_step(groups: Sequence[str]) -> bool:
-    """36 38 40 42, or a column that is sorted."""
-    if len(groups) < 4:
-        return False
-    steps = [int(each) - int(last) for last, each in pairwise(groups)]
-    if steps[0] != 0 and len(set(steps)) == 1:
-        return True
-    return len(groups) >= FEWEST_RISING and (min(steps) > 0 or max(steps) < 0)
-
-
-def luhn(digits: str) -> bool:
-    """Whether the last digit is the check digit of the others."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        number = int(digit) * (1 + place % 2)
-        total += number - 9 if number > 9 else number
-    return total % 10 == 0 and len(set(digits)) > 1
 
 
 def _size(groups: Sequence[str]) -> int:

@@ -10,16 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from orchestrator.core.card_groups import FEWEST, MOST, in_odd_groups, in_one_list, is_card, luhn, step_by_step
+from orchestrator.core.card_groups import in_odd_groups, in_one_list
+from orchestrator.core.card_schemes import FEWEST, MOST, is_card_in_print, luhn, step_by_step
 from orchestrator.core.plain_signs import APART, CELLS, MOST_APART, WIDER, Span, plain
 
 _GROUPS: Final = re.compile(rf"\d+(?:[{APART}]{{1,{MOST_APART}}}\d+)*")
 MOST_GROUPS: Final = 5
 """Of four digits or more but for the last, in a card number of at most 19."""
-_ISSUED: Final = re.compile(
-    r"4(?:.{12}|.{15}|.{18})|(?:5[1-5]|2[2-7]).{14}|3[47].{13}|3[0689].{12,17}|(?:5[0678]|6).{11,18}"
-)
-"""How the numbers of the world's cards begin, and how long they are then."""
 _PRINTED: Final = {(4, 4, 4, 4), (4, 4, 4, 4, 3), (4, 6, 5), (4, 6, 4)}
 """The groups of a card as it is printed: those of one country or one shop too, however they begin."""
 _COLUMNS: Final = re.compile(rf"\d(?<![^\W_]\d)\d*(?:{CELLS}\d+)+(?![^\W_])")
@@ -62,7 +59,7 @@ def _known(groups: Sequence[str], signs: set[str]) -> bool:
     """One that begins as a card does. In groups of other sizes than the printed ones the same signs part all: rows of a table hold
     windows by the hundred."""
     grouped = len(signs) <= 1 or tuple(map(len, groups)) in _PRINTED
-    return grouped and (is_card(groups) or bool(_ISSUED.fullmatch("".join(groups))))
+    return grouped and is_card_in_print(groups)
 
 
 def _as_printed(groups: Sequence[str], signs: set[str]) -> bool:
@@ -96,11 +93,11 @@ def _printed(text: str, places: Sequence[tuple[int, int]]) -> Iterator[tuple[int
         end = next((place for place in range(at, len(groups)) if len(groups[place]) != 4), len(groups))
         quads = [(first, first + 4) for first in range(at, end, 4)] if (end - at) % 4 == 0 else []
         long, short = groups[at : end + 1], groups[max(at, end - 1) : end + 2]
-        if tuple(map(len, long)) == (4, 4, 4, 4, 3) and _is_card(long):
+        if tuple(map(len, long)) == (4, 4, 4, 4, 3) and is_card_in_print(long):
             yield at, end + 1
-        elif quads and all(_is_card(groups[first:after]) for first, after in quads):
+        elif quads and all(is_card_in_print(groups[first:after]) for first, after in quads):
             yield from quads
-        elif tuple(map(len, short)) in ((4, 6, 5), (4, 6, 4)) and _is_card(short):
+        elif tuple(map(len, short)) in ((4, 6, 5), (4, 6, 4)) and is_card_in_print(short):
             yield end - 1, end + 2
         else:
             yield from _alone(text, places, at, end)
@@ -120,10 +117,5 @@ def _alone(text: str, places: Sequence[tuple[int, int]], at: int, end: int) -> I
         before = first > 0 and not years[first - 1] and signs[first] in within
         behind = first + 4 < len(groups) and not years[first + 4] and signs[first + 4] in within
         alone = len(within) == 1 and not before and not behind and sum(years[first : first + 4]) < 2
-        if alone and _is_card(groups[first : first + 4]):
+        if alone and is_card_in_print(groups[first : first + 4]):
             yield at + first, at + first + 4
-
-
-def _is_card(groups: Sequence[str]) -> bool:
-    number = "".join(groups)
-    return bool(_ISSUED.fullmatch(number)) and luhn(number)

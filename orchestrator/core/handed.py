@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from orchestrator.core.clauses import LONGEST_TEXT
+from orchestrator.core.denial import Denial
 from orchestrator.core.marks import Mark, marks_from
 from orchestrator.core.record import record
 
@@ -17,6 +18,8 @@ LONGEST_SAID: Final = 4_000
 LONGEST_REASON: Final = 1_000
 """Characters of why it handed over."""
 MOST_CALLS: Final = 64
+MOST_DENIALS: Final = 64
+"""Of one request; the newest. Of an older one a person would be asked once more."""
 LONGEST_CALL: Final = 200
 """Characters of what one call is told in."""
 MOST_VALUES: Final = 500
@@ -55,14 +58,16 @@ class Attempt:
 class Handed:
     """``attempts``: those before, the oldest first. ``values``: named fields, each with a value of it that stands somewhere in what
     is brought, where nothing beside it need tell what it is: who takes over hides it from the cloud as who hands over would.
-    ``part_of``: the text of the request that it is a part of, which conditions of strict routes look at; nobody is shown it."""
+    ``part_of``: the text of the request that it is a part of, which conditions of strict routes look at; nobody is shown it.
+    ``denials``: the calls that a person refused, which nobody makes or asks for on the other node either."""
 
     attempts: tuple[Attempt, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     part_of: str = ""
+    denials: tuple[Denial, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.attempts or self.values or self.part_of)
+        return bool(self.attempts or self.values or self.part_of or self.denials)
 
     def as_json(self) -> dict[str, Any]:
         """A plain form."""
@@ -70,6 +75,7 @@ class Handed:
             "attempts": [each.as_json() for each in self.attempts],
             "values": [list(each) for each in self.values],
             **({"part_of": self.part_of} if self.part_of else {}),
+            **({"denials": [each.as_json() for each in self.denials]} if self.denials else {}),
         }
 
     @classmethod
@@ -80,7 +86,8 @@ class Handed:
             raise ValueError("is no object")
         attempts = tuple(map(_attempt, _listed(value, "attempts", MOST_ATTEMPTS)))
         values = tuple(map(_named_value, _listed(value, "values", MOST_VALUES)))
-        return cls(attempts, values, _text(value.get("part_of", ""), LONGEST_TEXT))
+        denials = tuple(map(_denial, _listed(value, "denials", MOST_DENIALS)))
+        return cls(attempts, values, _text(value.get("part_of", ""), LONGEST_TEXT), denials)
 
 
 NOTHING_HANDED: Final = Handed()
@@ -94,6 +101,14 @@ def _attempt(value: object) -> Attempt:
     marks = marks_from(_listed(value, "marks", MOST_MARKS), said)
     name, reason = _text(value.get("agent"), LONGEST_NAME), _text(value.get("reason"), LONGEST_REASON)
     return Attempt(name, reason, said, calls, marks)
+
+
+def _denial(value: object) -> Denial:
+    if not isinstance(value, Mapping):
+        raise ValueError("has a denial that is no object")
+    function, digest, by = (_text(value.get(each), LONGEST_NAME) for each in ("function", "digest", "by"))
+    arguments, words = (_text(value.get(each), LONGEST_REASON) for each in ("arguments", "words"))
+    return Denial(function, digest, arguments, by, words)
 
 
 def _named_value(value: object) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import stat
 import struct
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -31,7 +32,7 @@ def build_of_file(path: str) -> str:
     """As it tells it; empty where it says nothing, cannot be read, or is no GGUF file."""
     try:
         found = Path(path).stat()
-        return _read(path, found.st_size, found.st_mtime_ns)
+        return _read(path, found.st_size, found.st_mtime_ns) if stat.S_ISREG(found.st_mode) else ""
     except (OSError, ValueError, struct.error):
         return ""
 
@@ -69,6 +70,8 @@ def fault_of_file(path: str) -> str:
     """Why no server can load it, without its name; empty where nothing is known to be wrong. No weight is read."""
     try:
         found = Path(path).stat()
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe waits until somebody writes to it
+            return "is no regular file"
         return _fault(path, found.st_size, found.st_mtime_ns)
     except (OSError, ValueError):
         return ""

@@ -24,7 +24,7 @@ from orchestrator.deploy.told import ToldOf
 from orchestrator.plan.observed import Facets, ObservedDeployment, ObservedState, Pin, ServerUse
 from orchestrator.plan.plan import AgentServing
 from orchestrator.plan.pressure import pressure_of
-from orchestrator.plan.serving import NOTHING
+from orchestrator.plan.serving import answered
 from orchestrator.ports.strategy import Ages
 from orchestrator.ports.tool import Tool
 
@@ -124,7 +124,7 @@ class LiveTable:
             in_flight=live.serving.in_flight + sum(each.serving.in_flight for each in draining),
             draining=tuple(each.deployment.revision for each in draining),
             pinned=tuple(_pinned(deployment)),
-            answered=tuple(each.agent for each in live.agents if each.by != NOTHING),
+            answered=answered(live.agents),
         )
 
     def revision_of(self, name: str) -> int | None:

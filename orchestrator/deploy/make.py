@@ -12,6 +12,7 @@ from orchestrator.core.blueprint import AgentSpec, ModelSpec, RouterSpec, ToolSp
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError
 from orchestrator.core.message import FunctionSchema, Message
+from orchestrator.core.schema_refs import misreferred
 from orchestrator.core.template import is_plain
 from orchestrator.deploy.candidates import candidates_of
 from orchestrator.deploy.deployment import Agent, Binding, CallSettings, ModelChoice, Router
@@ -179,17 +180,31 @@ def _with_fallbacks(aliases: Sequence[str], models: Mapping[str, ModelSpec]) -> 
 
 def schema_check(schema: Mapping[str, Any]) -> Callable[[Any], str]:
     """What is wrong with a value, in words that a model can repair from; an empty text where it fits. Nothing that the schema
-    refers to is fetched."""
+    refers to is fetched. With a schema that no check can follow, nothing fits: a revision that was applied before such manifests
+    were refused may have one."""
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
+    astray = misreferred(schema)
     validator = Draft202012Validator(dict(schema), registry=Registry())
 
     def check(value: Any) -> str:
-        faults = sorted(validator.iter_errors(value), key=lambda fault: fault.json_path)
+        if astray:
+            return f"no value can be checked against it: {astray}"
+        try:
+            faults = sorted(validator.iter_errors(value), key=lambda fault: fault.json_path)
+        except BaseException as error:
+            if not _is_out_of_stack(error):
+                raise
+            return "the value is nested too deep for it to be checked"
         return "; ".join(f"{fault.json_path}: {fault.message}" for fault in faults[:5])
 
     return check
+
+
+def _is_out_of_stack(error: BaseException) -> bool:
+    """Where a compiled part of the library runs out of it, that says so by an exception of its own, which has no public name."""
+    return isinstance(error, RecursionError) or type(error).__name__ == "PanicException"
 
 
 def _functions_of(spec: ToolSpec, tool: Tool) -> list[tuple[ToolSpec, ToolFunction]]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.observed import ObservedDeployment, ObservedState, StartedServer
-from orchestrator.plan.serving import NOTHING, who_serves
+from orchestrator.plan.serving import answered, who_serves
 from orchestrator.plan.wanted import wanted_parts
 
 WITH_RUNTIME = "it is started with the runtime"
@@ -16,9 +16,8 @@ WITH_RUNTIME = "it is started with the runtime"
 def returned(before: Blueprint, number: int, around: ObservedState) -> ObservedDeployment:
     """Revision ``number`` of a deployment as a runtime brings it back into what is ``around`` (see :func:`starting`)."""
     bound = bind_all(before, around)
-    answered = tuple(each.agent for each in who_serves(before, bound) if each.by != NOTHING)
     parts = wanted_parts(before, bound, around.contents)
-    return ObservedDeployment(before.name, number, before.digest, parts, answered=answered)
+    return ObservedDeployment(before.name, number, before.digest, parts, answered=answered(who_serves(before, bound)))
 
 
 def starting(around: ObservedState) -> ObservedState:

@@ -3,7 +3,7 @@ missing. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Final, cast
 
@@ -18,6 +18,8 @@ from orchestrator.ports.installed import is_plugin
 from orchestrator.ports.provider import Capability, Support, can_call
 
 ELSEWHERE: Final = "held by another node"
+NOTHING: Final = "nothing"
+"""What answers for an agent for which nothing does."""
 
 
 def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentServing, ...]:
@@ -26,6 +28,16 @@ def who_serves(blueprint: Blueprint, bound: Mapping[str, Bound]) -> tuple[AgentS
     agents = [cast(AgentSpec, element.spec) for element in blueprint.of_kind("agent")]
     choosing = [_choosing(spec, blueprint, bound) for spec in routers]
     return (*choosing, *(_serving(spec, blueprint, bound) for spec in agents))
+
+
+def answered(serving: Iterable[AgentServing]) -> tuple[str, ...]:
+    """The addresses of agents, and of routers, that something answers for on this device."""
+    return tuple(each.agent for each in serving if each.by not in (NOTHING, ELSEWHERE))
+
+
+def silenced(serving: Iterable[AgentServing], before: Collection[str]) -> list[AgentServing]:
+    """Those that would have nothing to answer with, of those that were answered ``before``."""
+    return [each for each in serving if each.by == NOTHING and each.agent in before]
 
 
 def _choosing(spec: RouterSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) -> AgentServing:
@@ -97,8 +109,6 @@ def _serving(spec: AgentSpec, blueprint: Blueprint, bound: Mapping[str, Bound]) 
     return AgentServing(address, without, f"{first.missing}; {gain}" if first.locked else gain, first.cure)
 
 
-NOTHING: Final = "nothing"
-"""What answers for an agent for which nothing does."""
 INTENT: Final = "intent"
 """The strategy that asks a model."""
 SEMANTIC: Final = "semantic"

@@ -57,9 +57,9 @@ class Desk(Protocol):
         """What its call gave."""
         ...
 
-    async def spend(self, approval: str) -> None:
-        """The run that goes on with it sends something to the cloud now, as a person allowed. Raises ``ApprovalClosed`` where an
-        earlier life did."""
+    async def spend(self, approval: str) -> bool:
+        """The run that goes on with it sends something to the cloud now, as a person allowed. Gives whether this life had sent
+        something under it, that was not given back. Raises ``ApprovalClosed`` where an earlier life did."""
         ...
 
     async def give_back(self, approval: str) -> None:

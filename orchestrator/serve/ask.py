@@ -156,14 +156,15 @@ def provider_for(ask: Ask, start: Start, learn: Learn | None = None, refusals: R
     spec = start.spec
     if ask.call.schema is None or refusals is None:
         return _way(ask, start, spec, learn)
-    if ask.customs is not None and ask.customs.way(spec) is not spec.provider:
+    if ask.customs is not None and ask.customs.is_far(spec):
         # Behind the customs, for which the answer is JSON in any case: a value that is put back into it is written as JSON has it.
         return _way(ask, start, replace(spec, provider=_unheld(ask, start, spec.provider, refusals)), learn)
     return _unheld(ask, start, _way(ask, start, spec, learn), refusals)
 
 
 def _unheld(ask: Ask, start: Start, carrier: Provider, refusals: Refusals) -> Provider:
-    return cast(Provider, Unheld(carrier, start.spec, refusals, ask.trace.tell_unheld))
+    window = window_of(start.spec, start.window)
+    return cast(Provider, Unheld(carrier, start.spec, window, refusals, ask.trace.tell_unheld))
 
 
 def _way(ask: Ask, start: Start, spec: EndpointSpec, learn: Learn | None) -> Provider:

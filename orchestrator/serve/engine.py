@@ -174,11 +174,9 @@ class Engine:
         if run.going_on is not None:
             passage.purse.goes_on(spent_before(run.going_on))
             passage.goes_on(names_before(run.going_on))
-        if self.rules.asks and run.desk is not None and run.going_on is not None:
-            # of what waits for its target the outbox writes down that it is sent
-            passage.leave = (
-                Leave(run.desk, run.going_on.waited.id) if isinstance(run.going_on.waited, Approval) else None
-            )
+        waited = run.going_on.waited if run.going_on is not None else None
+        if self.rules.asks and run.desk is not None and isinstance(waited, Approval):
+            passage.leave = Leave(run.desk, waited.id)  # that a delivery is sent, the outbox writes down
         return passage
 
     def cancel(self, why: str) -> None:

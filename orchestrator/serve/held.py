@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.approval import Approval
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.denial import Denial
 from orchestrator.core.errors import HeldRunLost
 from orchestrator.core.handed import Attempt
 from orchestrator.core.known_values import KnownValues
@@ -35,7 +36,8 @@ def kept(run: Run, result: Result, at: Mapping[str, Any]) -> dict[str, Any]:
             for each in run.attempts
         ],
         "at": dict(at),
-        "consents": sorted(run.consents),
+        "denials": [each.as_json() for each in run.denials],
+        "consents": run.consents.as_json(run.passage),
         "spent": _spent(run),
         "names": run.passage.as_json() if run.passage is not None else _names_before(run),
     }
@@ -104,7 +106,9 @@ def resumed(going: GoingOn, deployment: Deployment, loop: Loop, emit: Emit) -> R
     run.usage = result.usage
     run.queue_ms, run.model_ms, run.tool_ms = (result.timings.get(name, 0.0) for name in ("queue", "model", "tool"))
     run.notes = list(result.notes)
-    run.consents = set() if going.sent else set(held.get("consents", ()))
+    run.denials = tuple(Denial(**each) for each in held.get("denials", ()))
+    if not going.sent:  # a leave is for one send
+        run.consents.goes_on(held.get("consents"))
     run.going_on = run.grant = going
     kind, detail = _waited_for(going.waited)
     run.note(kind, f"agent.{going.waited.agent}", current_time(), detail)

@@ -12,8 +12,9 @@ ASK_AGAIN = "Ask again: a person is asked anew."
 
 
 class Leave:
-    """What stands in the ``approval`` that a run goes on with, of what it sends. One for all that the run sends in this life: parts
-    of it, retries, and what its agents send later."""
+    """What stands in the ``approval`` that a run goes on with, of what it sends. One for all that the run sends until it ends or
+    waits: parts of it, retries, and what its agents send later. A run that failed for the moment goes on with a new one in the
+    same life, which gives nothing back that an earlier one has spent."""
 
     __slots__ = ("_approval", "_desk", "_lock", "_sent", "_under_way", "_written")
 
@@ -35,7 +36,7 @@ class Leave:
     async def _write(self) -> None:
         try:
             with anyio.CancelScope(shield=True):
-                await self._desk.spend(self._approval)
+                self._sent = await self._desk.spend(self._approval)
         except ApprovalClosed as error:
             raise Withheld(error.message, cure=ASK_AGAIN) from error
         except StateUnusable as error:

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, M
 from itertools import count
 from math import inf
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 from anyio.abc import TaskStatus
@@ -56,6 +56,7 @@ from orchestrator.serve.places import Places
 from orchestrator.serve.scheduler import NO_POOLS, Scheduler
 from orchestrator.serve.scheduler_limits import SchedulerLimits
 from orchestrator.serve.scheduler_queue import Submission
+from orchestrator.serve.thinking import AfterThoughts
 from orchestrator.serve.unheld import Refusals
 
 __all__ = ["Ask", "CallAttempt", "CallTrace", "EndpointView", "Loop"]
@@ -254,7 +255,9 @@ class Loop:
         return caller.start
 
     def _carrier(self, ask: Ask, start: Start) -> Provider:
-        return provider_for(ask, start, self._scheduler.on_told, self._refusals)
+        carrier = provider_for(ask, start, self._scheduler.on_told, self._refusals)
+        # What chooses one of several names reads them with their thoughts, and says so where there is no more than those.
+        return carrier if ask.call.choice is not None else cast(Provider, AfterThoughts(carrier))
 
     async def _gathered(self, caller: Caller, provider: Provider, call: ChatCall) -> ChatReply | RunError:
         """The whole answer, asked for in pieces so that its server shows whether it works; or why there is none."""

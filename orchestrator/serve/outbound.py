@@ -29,6 +29,7 @@ from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Embedder, Pr
 from orchestrator.serve.bill import Bill, Books, Terms
 from orchestrator.serve.leave import Leave
 from orchestrator.serve.ledger import Account, Ledger, Purse
+from orchestrator.serve.unheld import without_schema
 
 T = TypeVar("T")
 _Told = tuple[str, str, tuple[ToolCall, ...], tuple[Mark, ...]]
@@ -129,11 +130,15 @@ class Passage:
         limited = self.rules.account.limited(agent)
         return replace(
             call,
-            messages=self._settled(lambda: tuple(map(self.hidden, call.messages))),
+            messages=self.as_sent(call.messages),
             max_tokens=call.max_tokens or (USUAL_ANSWER if limited else None),
             stop=tuple(map(self.hidden_text, call.stop)),
             request_id=call.request_id if _OWN_ID.fullmatch(call.request_id) else "",
         )
+
+    def as_sent(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        """Messages without what must not leave. Raises ``Withheld``."""
+        return self._settled(lambda: tuple(map(self.hidden, messages)))
 
     def _settled(self, hide: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
         """Once more where a value of a named field was learned meanwhile: it may stand in a text before it."""
@@ -201,9 +206,15 @@ class Passage:
 
 
 def size_of(call: ChatCall) -> int:
-    """Bytes of all that its server reads."""
-    sent = sum(len(message.encoded()) for message in call.messages)
-    return sent + sum(len(str(tool.as_json())) for tool in call.tools) + len(str(call.schema or ""))
+    """Bytes of all that its server may read: of its schema, and of that in words, where it makes no grammar of it."""
+    sent = _bytes_of(call) + sum(len(str(tool.as_json())) for tool in call.tools)
+    if call.schema is None:
+        return sent
+    return sent + max(len(str(call.schema)), _bytes_of(without_schema(call)) - _bytes_of(call))
+
+
+def _bytes_of(call: ChatCall) -> int:
+    return sum([len(message.encoded()) for message in call.messages])
 
 
 class Customs:
@@ -224,10 +235,13 @@ class Customs:
         """A call of its agent has cost so much."""
         self.spent = self.spent + amount
 
+    def is_far(self, endpoint: EndpointSpec) -> bool:
+        """Whether calls there go by the way through."""
+        return endpoint.target.zone == "cloud" or endpoint.id in self.passage.rules.far
+
     def way(self, endpoint: EndpointSpec) -> Provider:
         """The provider itself where the endpoint is near, else the way through."""
-        far = endpoint.target.zone == "cloud" or endpoint.id in self.passage.rules.far
-        return cast(Provider, Crossing(self, endpoint)) if far else endpoint.provider
+        return cast(Provider, Crossing(self, endpoint)) if self.is_far(endpoint) else endpoint.provider
 
 
 class Crossing:

@@ -108,10 +108,13 @@ class PeopleDesk:
         with anyio.CancelScope(shield=True):
             await self._on_disk(self._store.record, approval, outcome)
 
-    async def spend(self, approval: str) -> None:
-        """The run that goes on with it sends something to the cloud now, or ``ApprovalClosed`` is raised."""
-        await self._on_disk(partial(self._store.spend, again=approval in self._sends), approval)
+    async def spend(self, approval: str) -> bool:
+        """The run that goes on with it sends something to the cloud now, or ``ApprovalClosed`` is raised. Gives whether something
+        was sent under it in this life before, by an earlier try of the run too."""
+        again = approval in self._sends
+        await self._on_disk(partial(self._store.spend, again=again), approval)
         self._sends.add(approval)
+        return again
 
     async def give_back(self, approval: str) -> None:
         """Nothing was done of what it was spent for."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from orchestrator.core.choices import PriorityClass
 from orchestrator.core.delivery import Delivery
+from orchestrator.core.denial import Denial
 from orchestrator.core.errors import RunCancelled, RunError
 from orchestrator.core.event import DELTA, Event, EventKind
 from orchestrator.core.fitted import Fitted, Scale
@@ -23,6 +24,7 @@ from orchestrator.ports.outbox import Outbox
 from orchestrator.ports.people import Desk
 from orchestrator.serve.ask import CallTrace
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.consents import Consents
 from orchestrator.serve.gate import Pass
 from orchestrator.serve.latch import Conversation
 from orchestrator.serve.loop import Loop
@@ -41,7 +43,7 @@ SHARED: Final = (
 OWN: Final = (
     *("request", "typed", "listen", "nonce", "until", "path", "notes", "is_part", "part_of", "parts"),
     *("conversation", "going_on", "grant", "leave", "steps", "attempts", "usage", "queue_ms", "model_ms", "tool_ms"),
-    *("said", "paused", "foresees", "keys", "epoch"),
+    *("said", "paused", "foresees", "keys", "epoch", "denials"),
 )
 """What each run has for itself; what of it a part begins with, ``Run.part`` says."""
 
@@ -58,7 +60,8 @@ class Run:
     ``outbox`` where it can leave what waits for a target that is away, ``post`` the same for what waits for a person on another
     node, which each node keeps that asked for it; ``elsewhere`` are the other nodes of its fleet;
     ``going_on`` is there where it waited before, ``grant`` is the same until the call that waited is made, and ``leave`` until
-    what waited is sent to the cloud. ``consents`` are the agents that a person has let send there. ``fitted`` is what its
+    what waited is sent to the cloud. ``consents`` are what a person has let its agents send there, ``denials``
+    the calls that one refused. ``fitted`` is what its
     agents go by when they doubt an answer, ``conversation`` that of its conversation, where it has one; ``epoch`` is of the
     lease that an exclusive agent began under. ``is_part``: it answers a part of another run's request; ``parts`` are what came
     of such runs. ``part_of`` is the text of the request that its own is a part of, here, before it waited, or on another node."""
@@ -70,6 +73,7 @@ class Run:
         "conversation",
         "deadline",
         "decisions",
+        "denials",
         "deployment",
         "desk",
         "elsewhere",
@@ -132,7 +136,8 @@ class Run:
         self.going_on: GoingOn | None = None
         self.grant: GoingOn | None = None
         self.leave: GoingOn | None = None
-        self.consents: set[str] = set()
+        self.consents = Consents()
+        self.denials: tuple[Denial, ...] = ()
         self.came = self.started = current_time()
         limit = deployment.blueprint.timeout
         self.deadline = self.started + (limit if request.timeout is None else min(request.timeout, limit))
@@ -142,14 +147,13 @@ class Run:
         self.decisions: tuple[Decision, ...] = ()
         self.steps: list[StepRecord] = []
         self.attempts: tuple[Attempt, ...] = ()
-        self.usage = NOTHING_SPENT
         self.queue_ms = self.model_ms = self.tool_ms = 0.0
         self.said: list[str] = []
         self.notes: list[str] = []
         self.paused = self.foresees = False
         self.place: Pass | None = None
         self.epoch = self.keys = 0
-        self.is_part, self.part_of = False, ""
+        self.is_part, self.part_of, self.usage = False, "", NOTHING_SPENT
         self.parts: tuple[PartResult, ...] = ()
 
     def part(self, text: str, agent: str, listen: Emit | None) -> Run:
@@ -158,7 +162,7 @@ class Run:
         part = Run(request, self.deployment, self.loop, self.emit, listen)
         for name in SHARED:
             setattr(part, name, getattr(self, name))
-        part.path, part.notes = list(self.path), list(self.notes)
+        part.path, part.notes, part.denials = list(self.path), list(self.notes), self.denials
         part.until = self.deadline
         part.is_part, part.part_of = True, self.part_of or self.request.text
         return part

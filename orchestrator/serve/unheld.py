@@ -19,6 +19,7 @@ from orchestrator.core.message import Message
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import ChatCall, ChatReply, Delta, Provider
 from orchestrator.serve.clock import current_time
+from orchestrator.serve.steps.window import Window, too_long
 
 MOST: Final = 256
 """Refused schemas that are remembered, of all endpoints together."""
@@ -45,6 +46,11 @@ def without_schema(call: ChatCall) -> ChatCall:
         told = replace(first, content=f"{first.content}\n\n{demand}", _encoded=[])
         messages = (told, *messages[1:])
     return replace(call, schema=None, messages=messages)
+
+
+def as_sent(call: ChatCall, unheld: str) -> ChatCall:
+    """A call as its server got it, which did not hold the answer to its schema where it is told why (``unheld``)."""
+    return without_schema(call) if unheld and call.schema is not None else call
 
 
 class Refusals:
@@ -83,15 +89,18 @@ def _key(spec: EndpointSpec, schema: Mapping[str, Any]) -> Key:
 
 class Unheld:
     """Stands before the ``carrier`` of calls to an endpoint that have a schema. Where its server refuses that, they go in words;
-    ``tell`` gets the server's words for a call that does, and an empty text for one that goes as it is.
+    ``tell`` gets the server's words for a call that does, and an empty text for one that does not. The words are a part of the
+    prompt, which whoever made it has not counted: where it does not fit the ``window`` with them, nothing is sent, and
+    ``ContextTooLong`` raised, as for any prompt that turns out too long late.
 
     Where the repeat is refused in the same way, it was not the schema (a chat template can be at fault too): then nothing is
     remembered, and that refusal is the call's end."""
 
-    def __init__(self, carrier: Provider, spec: EndpointSpec, refusals: Refusals, tell: Tell) -> None:
+    def __init__(self, carrier: Provider, spec: EndpointSpec, window: Window, refusals: Refusals, tell: Tell) -> None:
         self.carrier = carrier
         self.kind = carrier.kind
         self._spec = spec
+        self._window = window
         self._refusals = refusals
         self._tell = tell
 
@@ -133,8 +142,8 @@ class Unheld:
 
     def _as_known(self, call: ChatCall) -> ChatCall:
         why = self._refusals.why(self._spec, call.schema) if call.schema is not None else ""
-        self._tell(why)
-        return without_schema(call) if why else call
+        self._tell("")
+        return self._said(call, why) if why else call
 
     def _repeat(self, call: ChatCall, sent: ChatCall, refused: GrammarRefused, began: float) -> ChatCall | None:
         """The call in words, with the time that is left; ``None`` where it went in words already."""
@@ -144,9 +153,21 @@ class Unheld:
             self._take_back(call)
             return None
         self._refusals.note(self._spec, call.schema, refused.message)
-        self._tell(refused.message)
         left = max(LEAST, call.timeout - (current_time() - began))
-        return replace(without_schema(call), timeout=left)
+        return replace(self._said(call, refused.message), timeout=left)
+
+    def _said(self, call: ChatCall, why: str) -> ChatCall:
+        """The call in words, where it fits with them."""
+        said = without_schema(call)
+        long = too_long(said, self._window)
+        if long is not None:
+            self._tell("")
+            long.message += (
+                f": its JSON Schema has to be said in words there, for the server makes no grammar of it ({why})"
+            )
+            raise long
+        self._tell(why)
+        return said
 
     def _take_back(self, call: ChatCall) -> None:
         if call.schema is not None:

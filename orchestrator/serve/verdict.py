@@ -9,7 +9,7 @@ from orchestrator.core.approval import SEND, Approval
 from orchestrator.core.errors import ApprovalExpired, HeldRunLost, RunError
 from orchestrator.core.request import Result, StepRecord
 from orchestrator.serve.held import marks_in, person_detail, waited
-from orchestrator.serve.steps.tools import denied
+from orchestrator.serve.steps.refused import denied
 
 
 def end_of(approval: Approval) -> Result | None:

@@ -14,6 +14,7 @@ from orchestrator.app.inventory import (
     holders,
     size_of,
     source,
+    unknown,
     users_of,
     wanted_ids,
 )
@@ -233,3 +234,9 @@ def test_what_is_removed_is_what_was_named() -> None:
     assert holder([router], ROUTER[1], "remove").model == ROUTER[1]
     assert holder([router], "phi-4-mini", "load").model == ROUTER[0]
     assert holder([ollama], "phi4-mini", "remove").model == "phi4-mini:latest"
+
+
+def test_a_name_that_is_listed_and_that_nobody_can_pull_is_not_guessed_to_be_itself() -> None:
+    """That of a server that was started, as `models pull` meets it."""
+    cure = unknown([server("llama-cpp", "clerk", "clerks")], "clerk").cure
+    assert cure == 'did you mean "clerks"?'

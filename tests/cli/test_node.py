@@ -185,6 +185,8 @@ def test_plain_links_are_for_this_machine(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "home")
     refused = machine.node("init", "--insecure-local", "--address", "192.168.1.10")
     assert refused.code == 4 and "for this machine alone" in refused.err
+    no_port = machine.node("init", "--port", "70000", "--no-start")
+    assert (no_port.code, no_port.out) == (64, "") and "--port is 70000, which is no port" in no_port.err
     begun = machine.node("init", "--insecure-local", "--name", "edge-1", "--no-start")
     assert begun.code == 0 and "orchestrator node join orc0-" in begun.out
     assert "plain, on this machine only" in machine.node("status").out

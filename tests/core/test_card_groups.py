@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestrator.core.card_groups import luhn, step_by_step
+from orchestrator.core.card_schemes import is_card, is_card_in_print, luhn, step_by_step
 from orchestrator.core.field_values import CannotRedact
 from orchestrator.core.personal import Finder, Pseudonyms
 
@@ -104,6 +104,22 @@ def test_a_card_in_any_groups_is_hidden_whole_and_comes_back(
         ("411%20111%20%20111%C2%A0111%E2%80%93111%2D1", "[CARD_1]"),
         ("%34%31%31%31%31%31%31%31%31%31%31%31%31%31%31%31", "[CARD_1]"),
         ("%4111111111111111", "%[CARD_1]"),
+        # between other numbers: several cards in a row, groups of one size, and what is joined to something else
+        ("41 11 11 11 11 11 11 11 55 00 00 00 00 00 00 04", "[CARD_1] [CARD_2]"),
+        ("123456 41 11 11 11 11 11 11 11 123456 123456", "123456 [CARD_1] 123456 123456"),
+        ("123456 99 41 11 11 11 11 11 11 11 123456 123456", "123456 99 [CARD_1] 123456 123456"),
+        ("at 10:30 411 11 1111 111 1111", "at 10:30 [CARD_1]"),
+        ("411 11 1111 111 1111 10:30", "[CARD_1] 10:30"),
+        ("7-30 411 11 1111 111 1111", "7-30 [CARD_1]"),
+        ("411 11 1111 111 1111 30-7", "[CARD_1] 30-7"),
+        ("123456 41 11 11 11 11 11 11 11 99 123456 123456", "123456 [CARD_1] 99 123456 123456"),
+        ("123456 411 111 111 111 111 1 123456 123456", "123456 [CARD_1] 123456 123456"),
+        ("411 11 1111 111 1111 12/27\n550 00 0000 000 0004 11/28", "[CARD_1] 12/27\n[CARD_2] 11/28"),
+        ("411.11-1111/111_1111\t7", "[CARD_1]\t7"),
+        ("41-11/11-11/11-11/11-11-345-789", "[CARD_1]-345-789"),
+        ("345-789-41-11/11-11/11-11/11-11", "345-789-[CARD_1]"),
+        ("77-41-11/11-11/11-11/11-11", "77-[CARD_1]"),
+        ("41-11/11-11/11-11/11-11-77", "[CARD_1]-77"),
         (r"411\n111\n111\n111\n111\n1", "[CARD_1]"),
         (r"411\\u00a0111\\u00a0111\\u00a0111\\u00a0111\\u00a01", "[CARD_1]"),
     ],
@@ -117,17 +133,52 @@ def test_how_people_write_them(text: str, seen: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "prefix",
+    # Visa, Mastercard, Diners Club, JCB, Discover, UnionPay, Maestro, Mir, RuPay, Troy, Humo, Uzcard, Napas, as policy.md has them
+    "4 51 2221 2720 36 3528 3589 6011 62 81 6759 2200 5085 82 9792 9860 8600 9704".split(),
+)
+def test_a_card_of_each_scheme_is_found_in_fours(prefix: str) -> None:
+    """Between the signs of columns, among other columns, and in groups that no card is printed in."""
+    number = next(found for last in "0123456789" if luhn(found := prefix.ljust(15, "3") + last))
+    fours = cut(number, [4])
+    assert is_card(fours) and is_card_in_print(fours)
+    for text in (";".join(fours), f"7;{'|'.join(fours)};2026", f"[{']['.join(fours)}]", "-".join(cut(number, [3]))):
+        hidden = Pseudonyms(CARDS).hide(text)
+        assert "[CARD_1]" in hidden and fours[0][:3] not in hidden
+
+
+@pytest.mark.parametrize(
+    ("number", "in_print"),
+    [
+        ("306000000000005", True),  # a range of Diners Club that is not given out
+        ("600000000000007", True),  # Maestro in a length that it had
+        ("500000000000007", True),
+        ("2210000000000000", True),  # beside Mir and Mastercard
+        ("9792000000000", False),  # Troy in a length that it never had
+        ("1111111111111117", False),
+    ],
+)
+def test_what_no_scheme_gives_out_is_a_card_in_print_only(number: str, in_print: bool) -> None:
+    """In other groups any numbers in a row may be such digits."""
+    number = next(found for last in "0123456789" if luhn(found := number[:-1] + last))
+    assert (is_card([number]), is_card_in_print([number])) == (False, in_print)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2",
         "7 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
         "36 38 40 42 44 46 48 50",
+        "41 42 43 44 45 46 47 48",
         "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
         "2019 2020 2021 2022 2023 2024",
         "49.91307046514149",
         "45.123456 -122.123456",
         "411,111,111,111,111",
         "20261207 123000 123",
+        "411 11 1111 111 1111 7 30 9",
+        "12345 123456 41111-11111 111111 123456 1234567 123456 12345",
     ],
 )
 def test_other_numbers_stay(text: str) -> None:

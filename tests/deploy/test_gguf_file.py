@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_one_that_is_cut_says_so_and_a_whole_one_nothing(tmp_path: Path, kind: G
         cut.write_bytes(whole[:length])
         assert fault_of_file(str(cut)).startswith(fault) and bool(fault_of_file(str(cut))) is bool(fault), length
         cut.unlink()
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """Whoever opens one waits until somebody writes to it, and all applies after it would wait too."""
+    os.mkfifo(tmp_path / "a.gguf")
+    assert fault_of_file(str(tmp_path / "a.gguf")) == "is no regular file"
+    assert build_of_file(str(tmp_path / "a.gguf")) == ""
 
 
 def test_what_is_no_such_file_says_so_and_what_cannot_be_told_nothing(tmp_path: Path) -> None:

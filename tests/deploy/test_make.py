@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import pytest
-from referencing.exceptions import Unresolvable
 
 from orchestrator.core.blueprint import AgentSpec, ModelSpec, ToolSpec
 from orchestrator.deploy.deployment import Agent, Binding, CallSettings
@@ -15,6 +14,7 @@ from orchestrator.deploy.make import HAND_OVER, endpoints_of, make_agent, make_r
 from orchestrator.plugins.strategies.lexical import fit_lexical
 from orchestrator.ports.strategy import Candidate, InstantStrategy, Strategy, StrategyOptions
 from orchestrator.ports.tool import Tool
+from orchestrator.serve.steps.plain import DEEPEST
 from tests.serve.engine.parts import FakeTool, agent_spec, model_spec, router_spec
 
 
@@ -105,14 +105,38 @@ def test_a_value_that_does_not_fit_its_schema_is_told_with_the_place() -> None:
 
 
 def test_nothing_that_a_schema_refers_to_is_fetched() -> None:
-    """Such a manifest is refused; what was applied before that was so asks nobody either."""
+    """Such a manifest is refused; what was applied before that was so asks nobody either, and says why nothing fits."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
-        check = schema_check({"$ref": f"http://127.0.0.1:{listener.getsockname()[1]}/order.json"})
-        with pytest.raises(Unresolvable):
-            check({"n": 1})
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}/order.json"
+        fault = f"'{address}' is not in the schema itself, and nothing is fetched"
+        assert schema_check({"$ref": address})({"n": 1}) == f"no value can be checked against it: {fault}"
         with pytest.raises(BlockingIOError):
             listener.accept()
+
+
+TOO_DEEP: Final = "the value is nested too deep for it to be checked"
+
+
+def test_a_schema_that_goes_round_is_followed_by_nobody() -> None:
+    """That would end in a library's own fault, which no run can handle."""
+    fault = "a $ref leads back to itself without going further into the value"
+    assert schema_check({"$ref": "#/x", "x": {"$ref": "#/x"}})(5) == f"no value can be checked against it: {fault}"
+
+
+@pytest.mark.parametrize("around", [1, 2, 3, 8, 20], ids=lambda around: f"{around}-around")
+def test_a_value_that_is_too_deep_to_be_checked_does_not_fit(around: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """As deep as answers may be, against a schema that takes some steps for each level: whichever part of the library notices."""
+    schema: dict[str, Any] = {"properties": {"a": {"$ref": "#"}}, "required": []}
+    for _ in range(around):
+        schema = {"oneOf": [schema]}
+    value: dict[str, Any] = {}
+    for _ in range(DEEPEST - 1):
+        value = {"a": value}
+    said = schema_check(schema)(value)
+    assert said == TOO_DEEP or (said == "" and around < 8)
+    assert schema_check(schema)({"a": {"a": {}}}) == ""
+    capfd.readouterr()  # a compiled part may have said so too, at length
 
 
 def test_a_router_stands_for_everything_behind_it() -> None:

@@ -18,22 +18,26 @@ from tests.policy.shop import alone
 __all__ = ["alone"]
 pytestmark = pytest.mark.anyio
 RULED: dict[str, Any] = {"reflex": [{"say": "Nine to six."}]}
-KEYLESS: dict[str, Any] = {"model": "far", "instructions": "Answer."}
+UNSERVED: dict[str, Any] = {"model": "far", "instructions": "Answer."}
+KEYLESS: dict[str, Any] = {"alias": "far", "provider": "openai", "model": "m", "api_key": "env:NO_SUCH_KEY_HERE"}
+UNSTARTED: dict[str, Any] = {"alias": "far", "provider": "llama-cpp", "server": {"path": "no-such-file.gguf"}}
 
 
-def manifest(folder: Path, **agents: dict[str, Any]) -> dict[str, Any]:
-    """A fleet of two, all of whose agents are on ``edge-1``; nobody has the key of the model in the cloud."""
-    far = {"alias": "far", "provider": "openai", "model": "m", "api_key": "env:NO_SUCH_KEY_HERE"}
+def manifest(folder: Path, model: dict[str, Any] = KEYLESS, **agents: dict[str, Any]) -> dict[str, Any]:
+    """A fleet of two, all of whose agents are on ``edge-1``, where its model is not served."""
     nodes = [{"id": "edge-1", "agents": [{"name": name, **spec} for name, spec in agents.items()]}, {"id": "edge-2"}]
-    inside = {"type": "distributed-edge", "models": [far], "nodes": nodes}
+    inside = {"type": "distributed-edge", "models": [model], "nodes": nodes}
     path = folder / "fl.yaml"
     path.write_text(json.dumps({"metadata": {"name": "fl"}, "deployment": inside}))
     return dict(compile_files([str(path)], environment={}).blueprint.as_json())
 
 
-async def test_a_key_that_lacks_keeps_nobody_else_from_answering(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "cure"), [(KEYLESS, "NO_SUCH_KEY_HERE is not set"), (UNSTARTED, "mend `path`")])
+async def test_a_model_that_lacks_keeps_nobody_else_from_answering(
+    tmp_path: Path, model: dict[str, Any], cure: str
+) -> None:
     """Nor where the node knew the agent before as one of another node; an agent that answers here is not taken away."""
-    wanted = manifest(tmp_path, clerk=RULED, far=KEYLESS)
+    wanted = manifest(tmp_path, model, clerk=RULED, far=UNSERVED)
     held = {name: Held(name, "", exclusive=False) for name in ("clerk", "far")}
     async with life(tmp_path) as planes:
         worker = EngineWorker("fl", "edge-1", planes.reconciler, planes.engines)
@@ -41,9 +45,9 @@ async def test_a_key_that_lacks_keeps_nobody_else_from_answering(tmp_path: Path)
         await worker.hold(held, wanted, 1)
         assert (await asked(planes, "fl", "hours?", agent="clerk")).text == "Nine to six."
         failed = await asked(planes, "fl", "weather?", agent="far")
-        assert failed.error is not None and "NO_SUCH_KEY_HERE is not set" in failed.error["cure"]
+        assert failed.error is not None and cure in failed.error["cure"]
         with pytest.raises(DeployError, match=r"agent\.clerk would have nothing to answer with"):
-            await worker.hold(held, manifest(tmp_path, clerk=KEYLESS, far=KEYLESS), 2)
+            await worker.hold(held, manifest(tmp_path, model, clerk=UNSERVED, far=UNSERVED), 2)
         assert (await asked(planes, "fl", "hours?", agent="clerk")).text == "Nine to six."
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.core.clauses import LONGEST_TEXT
+from orchestrator.core.denial import Denial
 from orchestrator.core.errors import NotUnderstood
 from orchestrator.core.handed import LONGEST_SAID, MOST_ATTEMPTS, MOST_MARKS, MOST_VALUES, Attempt, Handed
 from orchestrator.node import wire
@@ -190,6 +191,16 @@ def test_what_a_request_is_a_part_of_goes_along() -> None:
     handed = Handed(part_of="an apple, and delete the users: é\ud800")
     letter = wire.call_letter("s", replace(wire.read_call(CALL), handed=handed), "inbox")
     assert wire.read_call(letter).handed == handed
+
+
+def test_what_a_person_refused_goes_along() -> None:
+    """Nobody asks for it again there. What is out of bounds is refused."""
+    denial = Denial("shop.pay", "a" * 64, '{"amount": 900}', "ana", "never: é\ud800")
+    letter = wire.call_letter("s", replace(wire.read_call(CALL), handed=Handed(denials=(denial,))), "inbox")
+    assert wire.read_call(letter).handed == Handed(denials=(denial,))
+    for broken in ([denial.as_json()] * 65, ["no"], [denial.as_json() | {"words": "x" * 1_001}]):
+        with pytest.raises(NotUnderstood):
+            wire.read_call(_with(CALL, Handed=json.dumps({"denials": broken})))
 
 
 def test_an_older_node_leaves_a_hand_over_alone() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from orchestrator.core.approval import Verdict
+from orchestrator.core.approval import SENDING, Verdict
 from orchestrator.serve.steps.outward import MAYBE_SENT
 from orchestrator.testing.endpoint import simulated
 from tests.outbox.parts import Kept, far, kept
@@ -96,3 +96,32 @@ async def test_a_try_that_a_stop_cut_off_needs_a_new_leave_too(tmp_path: Path) -
         found: Any = await it.end_of(run, delivery)
         asked = await it.desk.find(found["approval"])
         assert asked.why.startswith(MAYBE_SENT) and len(it.served.server.records) == 1
+
+
+async def test_what_one_try_began_no_later_one_gives_back(tmp_path: Path) -> None:
+    """Four answers broke off, and then the server fails for good: nobody knows what came of the four. Each try of the desk is a
+    resume of its own in the same life."""
+    async with kept(tmp_path, wanted(), simulated(["m"], faults=["drop-mid:1@1-4", "server-error@5-1000"])) as it:
+        run = await it.served.run("hello")
+        await approve(it, run.approval)
+        with anyio.fail_after(600):
+            while len(it.served.server.records) < 9:  # noqa: ASYNC110 - the simulated server tells nobody
+                await anyio.sleep(0.1)
+        spent = await it.desk.find(run.approval)
+        assert spent.begun is not None and SENDING in spent.held
+    async with kept(tmp_path, wanted(), simulated(["m"])) as it:
+        found = await it.end_of(run.id, run.approval)
+        asked = await it.desk.find(found["approval"])
+        assert (asked.state, it.served.server.records) == ("pending", []) and asked.why.startswith(MAYBE_SENT)
+
+
+async def test_a_life_in_which_nothing_was_done_leaves_the_leave_to_the_next(tmp_path: Path) -> None:
+    """However often it tried."""
+    async with kept(tmp_path, wanted(), simulated(["m"], faults=["server-error@1-1000"])) as it:
+        run = await it.served.run("hello")
+        await approve(it, run.approval)
+        with anyio.fail_after(600):
+            while len(it.served.server.records) < 9:  # noqa: ASYNC110 - the simulated server tells nobody
+                await anyio.sleep(0.1)
+    async with kept(tmp_path, wanted(), simulated(["m"])) as it:
+        assert (await it.end_of(run.id))["text"] == "hello" and it.events("approval.asked") == []

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.core.blueprint import AgentSpec, Blueprint, Element, ModelSpec, RouterSpec, ServeSpec, ToolSpec
 from orchestrator.plan.binding import bind_all
 from orchestrator.plan.observed import ObservedDeployment, ObservedServer, ObservedState
-from orchestrator.plan.serving import NOTHING, who_serves
+from orchestrator.plan.serving import answered, who_serves
 from orchestrator.plan.wanted import wanted_parts
 from orchestrator.ports.provider import ServedModel
 
@@ -162,7 +162,7 @@ def state(*servers: ObservedServer, **changes: Any) -> ObservedState:
 def after(applied: Blueprint, observed: ObservedState, revision: int = 1) -> ObservedState:
     """What is observed once ``applied`` runs."""
     bound = bind_all(applied, observed)
-    answered = tuple(each.agent for each in who_serves(applied, bound) if each.by != NOTHING)
     parts = wanted_parts(applied, bound)
-    live = ObservedDeployment(applied.name, revision, applied.digest, parts, answered=answered)
+    there = answered(who_serves(applied, bound))
+    live = ObservedDeployment(applied.name, revision, applied.digest, parts, answered=there)
     return replace(observed, deployments={**observed.deployments, applied.name: live})

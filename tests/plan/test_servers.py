@@ -143,8 +143,12 @@ def test_what_answers_does_not_go_for_a_server_that_cannot_be_started(unfit: boo
     """Unless something else answers for the agent then, or nothing did before; or it is no server's fault."""
     ruled, clerk = desk(), agent("clerk", models=["tiny"])
     only = blueprint(ruled.elements["model.tiny"].spec, clerk, name="desk")
-    there = after(only, seen(started()))
-    mistyped = seen(started(), why="there is no file", cure="mend `path`", unfit=unfit, digest="two")
+    runs = started(use="live")
+    before = blueprint(
+        ruled.elements["model.tiny"].spec, agent("clerk", models=["tiny"], instructions="before"), name="desk"
+    )
+    there = after(before, seen(runs))
+    mistyped = seen(runs, why="there is no file", cure="mend `path`", unfit=unfit, digest="two")
     now = replace(mistyped, deployments=there.deployments)
     code = r"\[ORC530\] " if unfit else ""
     why = (
@@ -153,12 +157,35 @@ def test_what_answers_does_not_go_for_a_server_that_cannot_be_started(unfit: boo
     with pytest.raises(PlanError, match=why) as raised:
         plan_of(only, now)
     assert raised.value.cure == "mend `path`; desk goes on as it was"
-    assert plan_of(ruled, now).serving[0].by == "its 1 reflex rule"
-    assert plan_of(only, replace(now, deployments={})).serving[0].by == "nothing"
-    silent = after(only, seen(why="there is no file"))
-    assert plan_of(only, replace(now, deployments=silent.deployments)).serving[0].by == "nothing"
+
+    def without(wanted: Blueprint, observed: ObservedState) -> str:
+        return next(each.by for each in plan_of(wanted, observed).serving if each.agent == "agent.clerk")
+
+    assert without(ruled, now) == "its 1 reflex rule"
+    silent = after(before, seen(why="there is no file"))
     gone = blueprint(model("tiny", ids={"*": ["tiny"]}), clerk, name="desk")
-    assert plan_of(gone, replace(now, prospects={}, servers=())).serving[0].by == "nothing"
+    for wanted, observed in (
+        (only, replace(now, deployments={})),
+        (only, replace(now, deployments=silent.deployments)),
+        (only, replace(now, started={})),  # what answers ends for another reason
+        (only, replace(now, deployments=after(only, seen(runs)).deployments)),  # the same once more
+        (replace(only, node="n1"), now),  # the fleet decides
+        (gone, replace(now, prospects={}, servers=())),  # no server's fault
+    ):
+        assert without(wanted, observed) == "nothing"
+
+
+def test_what_answers_does_not_go_for_a_server_whose_port_is_taken() -> None:
+    """By another program: it would be tried three times while nothing answers. By our own process that it follows it may be."""
+    runs = started(use="live")
+    changed = seen(runs, digest="two", port=40002, taken="port 40002 is taken by python", apart="both do not fit")
+    with pytest.raises(PlanError, match="the server of tiny would not start: port 40002 is taken by python") as raised:
+        plan_of(desk(), after(desk(), changed))
+    assert raised.value.cure == "write another `port`, or none, or end who has it; desk goes on as it was"
+    own = seen(runs, digest="two", port=40001, taken="port 40001 is taken by llama-server", apart="both want the port")
+    assert plan_of(desk(), after(desk(), own)).steps
+    same = seen(runs, port=40002, taken="port 40002 is taken by python")
+    assert plan_of(desk(), after(desk(), same)).empty
 
 
 def test_a_server_that_no_manifest_wants_is_stopped_with_consent() -> None:

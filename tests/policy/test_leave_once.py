@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -10,23 +12,28 @@ from anyio.lowlevel import checkpoint
 
 from orchestrator.core.approval import SENDING, Approval, Call, Verdict, digest_of_call
 from orchestrator.core.errors import ApprovalClosed, StateUnusable, Withheld
+from orchestrator.core.spending import NOTHING
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.ports.people import Asking
 from orchestrator.serve.leave import Leave
 from orchestrator.serve.steps.outward import MAYBE_SENT
 from orchestrator.testing.endpoint import simulated
 from tests.people.parts import approval, asking, desked
+from tests.policy.test_leave import Asking as Gated
 from tests.policy.test_leave import wanted
+from tests.serve.engine.parts import agent_spec
 
 pytestmark = pytest.mark.anyio
 
 
 class Paper:
-    """A desk that keeps in memory what it was told of a leave; ``fault`` is what it raises."""
+    """A desk that keeps in memory what it was told of a leave; ``fault`` is what it raises, ``begun``: an earlier try of the same
+    life has sent something."""
 
-    def __init__(self, fault: Exception | None = None) -> None:
+    def __init__(self, fault: Exception | None = None, *, begun: bool = False) -> None:
         self.told: list[str] = []
         self.fault = fault
+        self.begun = begun
 
     def now(self) -> float:
         return 0.0
@@ -36,8 +43,9 @@ class Paper:
     async def begin(self, approval: str) -> None: ...
     async def record(self, approval: str, outcome: object) -> None: ...
 
-    async def spend(self, approval: str) -> None:
+    async def spend(self, approval: str) -> bool:
         await self._told(f"spend {approval}")
+        return self.begun
 
     async def give_back(self, approval: str) -> None:
         await self._told(f"give back {approval}")
@@ -60,6 +68,15 @@ async def test_a_leave_is_written_down_once_and_given_back_only_where_nothing_wa
         await leave.use()
         await leave.used(nothing_done=nothing_done)
     assert desk.told == ["spend apv_1", "give back apv_1", "spend apv_1"]
+
+
+async def test_what_an_earlier_try_has_spent_is_not_given_back() -> None:
+    """A run that failed for the moment goes on with a leave of its own each time."""
+    desk = Paper(begun=True)
+    leave = Leave(desk, "apv_1")
+    await leave.use()
+    await leave.used(nothing_done=True)
+    assert desk.told == ["spend apv_1"]
 
 
 async def test_of_two_calls_at_once_none_is_sent_before_it_is_written_down() -> None:
@@ -89,9 +106,16 @@ async def test_what_cannot_be_written_down_is_not_sent(fault: Exception) -> None
         await Leave(Paper(fault), "apv_1").use()
 
 
+class Counted(Gated):
+    """A deployment that limits its calls of a day, and in which a person must allow what leaves."""
+
+    policy: Mapping[str, Any] = {"approval": "always", "budget": {"per_day": {"calls": 5}}}
+
+
 async def test_a_disk_that_takes_no_leave_keeps_it_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is sent, and what was set aside for it is not spent."""
-    async with desked(tmp_path, wanted(), simulated(["m"])) as there:
+    counted = Counted([agent_spec("a")], cloud=["m@1"])
+    async with desked(tmp_path, counted, simulated(["m"])) as there:
         waiting = await there.served.run("hello")
 
         async def full(_: str) -> None:
@@ -102,7 +126,8 @@ async def test_a_disk_that_takes_no_leave_keeps_it_here(tmp_path: Path, monkeypa
         assert (ended["status"], ended["error"]["code"]) == ("failed", "ORC550")
         assert "a person's leave is used cannot be written down: the disk is full" in ended["error"]["message"]
         assert there.served.server.records == []
-        assert [step["detail"].get("spent") for step in ended["steps"] if step["kind"] == "model"] == [None]
+        spent = there.served.engine.ledger.today("shop")
+        assert list(spent) == ["a"] and spent["a"] == NOTHING  # it was set aside, and is there again
 
 
 async def test_a_stop_within_the_answer_ends_it_too(tmp_path: Path) -> None:

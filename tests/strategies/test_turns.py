@@ -16,8 +16,8 @@ THREE = (Candidate("c"), Candidate("a"), Candidate("b"))
 SESSIONS = [f"visitor-{number}" for number in range(600)]
 
 
-def busy(**loads: float) -> RouteQuestion:
-    return RouteQuestion("hello", load=loads.__getitem__)
+def busy(session: str = "", **loads: float) -> RouteQuestion:
+    return RouteQuestion("hello", session=session, load=loads.__getitem__)
 
 
 def test_round_robin_takes_each_in_the_order_written() -> None:
@@ -34,6 +34,19 @@ def test_a_session_stays_where_it_is_and_only_those_of_a_lost_agent_move() -> No
     assert before == again
     assert all(after[each] == before[each] for each in SESSIONS if before[each] != "b")
     assert all(150 < number < 250 for number in Counter(before.values()).values())
+
+
+def test_one_that_does_not_answer_is_passed_over_until_it_does() -> None:
+    """The others take its turns, and its sessions only; where none answers each has its turn, and may have a way of its own."""
+    strategy, away = fit_round_robin(THREE, OPTIONS), busy(a=inf, b=0.0, c=9.0)
+    assert [strategy.decide_now(away).choice for _ in range(3)] == ["c", "b", "c"]
+    assert strategy.decide_now(away).why == "it is the turn of b, one of 2; what serves a does not answer"
+    assert strategy.decide_now(busy(a=inf, b=inf, c=inf)).why == "it is the turn of a, one of 3"
+    sticky = fit_sticky(THREE, OPTIONS)
+    all_there = {each: sticky.decide_now(RouteQuestion("hi", session=each)).choice for each in SESSIONS}
+    one_away = {each: sticky.decide_now(busy(each, a=inf, b=0.0, c=9.0)).choice for each in SESSIONS}
+    assert set(one_away.values()) == {"b", "c"}
+    assert all(one_away[each] == all_there[each] for each in SESSIONS if all_there[each] != "a")
 
 
 def test_without_a_session_sticky_abstains_and_the_next_stage_decides() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Mapping
+from ipaddress import ip_address
 from typing import Final
 
 import psutil
@@ -12,6 +15,11 @@ from orchestrator.plugins.sidecars.nats_conf import is_loopback
 
 _DOCUMENTATION: Final = ("192.0.2.1", 9)
 """An address that is nobody's: nothing is sent to it, the system only says which way it would go."""
+_LABEL: Final = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = re.compile(rf"({_LABEL}\.)*(?![0-9]+\.?\Z){_LABEL}\.?", re.IGNORECASE | re.ASCII)
+"""The name of a host (RFC 1123, 2.1). One that ends in a number is an address, or nothing."""
+_LONGEST: Final = 253
+_MOST: Final = 65535
 
 
 def own_address() -> str:
@@ -23,6 +31,42 @@ def own_address() -> str:
             return str(sock.getsockname()[0])
         except OSError:
             return _only_one()
+
+
+def check_address(host: str) -> None:
+    """Raises ``UsageError`` for what no machine can be reached by."""
+    why = _fault_of(host)
+    if why:
+        raise UsageError(
+            f"--address {host!r} {why}",
+            cure="write the name or the number by which others reach this machine, without a port: hub.local, 192.168.1.10",
+        )
+
+
+def _fault_of(host: str) -> str:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "" if _HOST.fullmatch(host) and len(host) <= _LONGEST else "is no name and no number of a machine"
+    return "is the number of no machine" if address.is_unspecified or address.is_multicast else ""
+
+
+def check_ports(ports: Mapping[str, tuple[int, int]]) -> None:
+    """Of options for ports, each with what it is and what it is where it is left out. Raises ``UsageError`` for a number that is no
+    port, and where two are one."""
+    used: dict[int, str] = {}
+    for option, (port, usual) in ports.items():
+        if not 1 <= port <= _MOST:
+            raise UsageError(
+                f"{option} is {port}, which is no port",
+                cure=f"write a number from 1 to {_MOST}, or leave it out: it is {usual} then",
+            )
+        if other := used.get(port):
+            raise UsageError(
+                f"{other} and {option} are both {port}, and one port serves one thing",
+                cure=f"write another number for one of them; without them they are {ports[other][1]} and {usual}",
+            )
+        used[port] = option
 
 
 def _only_one() -> str:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orchestrator.app.fleet.address import check_address, check_ports
 from orchestrator.app.fleet.certificates import Authority, new_request
 from orchestrator.app.fleet.keys import OperatorKey, new_seed, write_private
 from orchestrator.app.fleet.ledger import Ledger, Member
@@ -152,6 +153,8 @@ def begin_fleet(folder: FleetFolder, first: FirstNode) -> Membership:
     """Make this machine the first node and the hub of a new fleet: authority, keys, certificate, ledger. Raises ``FleetError``."""
     folder.check_free()
     check_node(first.node)
+    check_address(first.address)
+    check_ports({"--port": (first.link_port, LINK_PORT), "--enrol-port": (first.enrol_port, ENROL_PORT)})
     if first.insecure and not is_loopback(f"{first.address}:0"):
         raise FleetError(
             f"--insecure-local is for this machine alone, and others reach {first.address}",

@@ -27,6 +27,11 @@ def configuration_file(folder: Path, name: str) -> Path:
     return folder / f"{name}.conf"
 
 
+def log_file(folder: Path, name: str) -> Path:
+    """Where stands what a server says."""
+    return folder / f"{name}.log"
+
+
 def read_record(folder: Path, name: str) -> SidecarRecord | None:
     """What was written down of the server that was started last; ``None`` where nothing is, or nothing that can be read."""
     try:

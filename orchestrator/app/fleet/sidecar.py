@@ -19,7 +19,14 @@ from typing import Final, Literal
 import anyio
 import anyio.to_thread
 
-from orchestrator.app.fleet.records import SidecarRecord, configuration_file, end_left, read_record, record_file
+from orchestrator.app.fleet.records import (
+    SidecarRecord,
+    configuration_file,
+    end_left,
+    log_file,
+    read_record,
+    record_file,
+)
 from orchestrator.app.rotating import LARGEST
 from orchestrator.core.digest import digest_of
 from orchestrator.core.errors import DeployError, OrchestratorError
@@ -74,7 +81,7 @@ class SidecarOrder:
     @property
     def log(self) -> Path:
         """What it says."""
-        return self.folder / f"{self.name}.log"
+        return log_file(self.folder, self.name)
 
 
 @dataclass(eq=False)

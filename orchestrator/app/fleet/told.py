@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import Any, Final
 
 from orchestrator.app.fleet.identity import FleetFolder, Membership
 from orchestrator.app.fleet.joining import is_put_out
-from orchestrator.app.fleet.records import read_record
+from orchestrator.app.fleet.records import log_file, read_record
+from orchestrator.deploy.server_logs import last_lines
 from orchestrator.ports.host import Processes
 
+_STAMP: Final = re.compile(r"\[[0-9]+\] \S+ \S+ (?=\[[A-Z]{3}\])")
+"""Process, date and time, before the kind of a line of a NATS server."""
+_NO_FAULT: Final = frozenset(("", "[INF]", "[DBG]", "[TRC]", "[WRN]"))
+_FAULT: Final = frozenset(("[FTL]", "[ERR]"))
 LOOK_SECONDS: Final = 2.0
 """How long the own leaf has to say whether the hub answers."""
 
 
 def status_of(folder: FleetFolder, processes: Processes) -> dict[str, Any] | None:
-    """The membership, the days that the certificate is still valid, the servers, whether the hub answers or has put this node out,
-    and on the hub the nodes. ``None`` where this machine belongs to no fleet. There is no secret in it."""
+    """The membership, the days that the certificate is still valid, the servers and why one does not run, whether the hub answers
+    or has put this node out, and on the hub the nodes. ``None`` where this machine belongs to no fleet. No secret is in it."""
     membership = folder.read()
     if membership is None:
         return None
@@ -26,6 +32,7 @@ def status_of(folder: FleetFolder, processes: Processes) -> dict[str, Any] | Non
     return asdict(membership) | {
         "certificate_days": None if membership.insecure else _days(folder),
         "servers": servers,
+        "why": {name: why for name, pid in servers.items() if not pid and (why := _last_fault(folder, name))},
         "hub_answers": answers,
         "put_out": not membership.hub and not answers and is_put_out(folder),
         "nodes": _nodes(folder) if membership.hub else None,
@@ -37,6 +44,15 @@ def _process(folder: FleetFolder, name: str, processes: Processes) -> int:
     record = read_record(folder.servers, name)
     there = record is not None and record.process is not None and processes.alive(record.process)
     return record.process.pid if there and record is not None and record.process is not None else 0
+
+
+def _last_fault(folder: FleetFolder, name: str) -> str:
+    """The last line of its log, where that tells more than that it was started or ended as it should."""
+    said = last_lines(log_file(folder.servers, name), count=1)
+    kind, _, text = _STAMP.sub("", said).partition(" ")
+    if kind in _NO_FAULT:
+        return ""
+    return text if kind in _FAULT else said
 
 
 def _days(folder: FleetFolder) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any, Final
@@ -36,7 +36,7 @@ from orchestrator.node.tallies import Tallies
 from orchestrator.node.worker import Asked, Emit, Held, Load
 from orchestrator.plan.diff import diff
 from orchestrator.plan.plan import AgentServing, Plan
-from orchestrator.plan.serving import ELSEWHERE, NOTHING
+from orchestrator.plan.serving import answered, silenced
 from orchestrator.plan.share import bears_as_much, share_of
 from orchestrator.serve.clock import current_time
 from orchestrator.serve.engine import Engine, EngineTable
@@ -52,7 +52,6 @@ UNLIMITED: Final = 64
 """Requests that a node takes at once where neither the manifest nor its model servers say how many."""
 DRAIN_SECONDS: Final = 30.0
 CAUSE: Final = "generation {} of the fleet"
-_NOT_HERE: Final = (NOTHING, ELSEWHERE)
 _USUAL_SECONDS: Final = 0.2
 """The weight of the newest answer in the average of how long one takes."""
 
@@ -110,15 +109,15 @@ class EngineWorker:
 
     async def _apply(self, share: Blueprint, revision: int) -> None:
         desired, live = self._reconciler.desired.get(self._name), self._reconciler.table.get(self._name)
-        serving = {each.agent: each.by for each in live.agents} if live is not None else {}
+        before = answered(live.agents) if live is not None else ()
         fresh = share.digest not in self._served  # what has served well here is gone back to in any case
-        if fresh and serving:
-            _refuse_less(diff(share, await self._reconciler.observe(share)), serving)
+        if fresh and before:
+            _refuse_less(diff(share, await self._reconciler.observe(share)), before)
         origin = desired.revision.origin if desired is not None else ""
         wanted = Wanted(share, origin=origin, cause=CAUSE.format(revision))
         applied = await self._reconciler.apply(wanted, _unheard)
         if fresh:  # a server that was to be started may not have come
-            _refuse_less(applied.plan, serving)
+            _refuse_less(applied.plan, before)
 
     def note(self, result: Result) -> None:
         """A run of this runtime has ended. What other nodes answered says nothing of this one."""
@@ -208,11 +207,10 @@ def load_of(agents: Iterable[str], slots: int, in_work: int, service_ms: float) 
     return Load(agents=warm, slots=slots, inflight=in_work, room=room, service_ms=service_ms)
 
 
-def _refuse_less(plan: Plan, serving: Mapping[str, str]) -> None:
+def _refuse_less(plan: Plan, before: Collection[str]) -> None:
     """Raises where an agent would have nothing to answer with that has something now, on this node: one that another node held
     until now, or nobody, is no worse off here, and the others of the share shall not wait for it."""
-    lost = [each for each in plan.serving if each.by == NOTHING and serving.get(each.agent, NOTHING) not in _NOT_HERE]
-    if lost:
+    if lost := silenced(plan.serving, before):
         raise DeployError(
             "; ".join(f"{each.agent} would have nothing to answer with: {each.gain}" for each in lost),
             cure=lost[0].cure,

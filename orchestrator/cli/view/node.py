@@ -34,12 +34,18 @@ def shown_status(found: Mapping[str, Any] | None) -> str:
     rows.append(("hub at", ", ".join(found["hubs"])))
     if not found["hub"]:
         rows.append(("hub", PUT_OUT if found["put_out"] else _answers(found["hub_answers"])))
-    rows += [(f"{name} server", f"process {pid}" if pid else "does not run") for name, pid in found["servers"].items()]
+    rows += [(f"{name} server", _runs(pid, found["why"].get(name, ""))) for name, pid in found["servers"].items()]
     rows.append(("work", WORK[found["work"]]))
     lines = columns(rows)
     if found["nodes"] is not None:
         lines += ["", *columns([("NODE", "JOINED", "STATE"), *map(_row, found["nodes"])])]
     return "\n".join(lines)
+
+
+def _runs(pid: int, why: str) -> str:
+    if pid:
+        return f"process {pid}"
+    return "does not run" + (f"; it said last: {why}" if why else "")
 
 
 def shown_invitation(line: str, until: str) -> str:

@@ -244,7 +244,7 @@ CODES: Final[tuple[Code, ...]] = (
     Code(
         "ORC540",
         "a person refused",
-        "A person denied the call that the run waited for, or would not answer the question.",
+        "A person denied the call that the run waited for, or the same call before in this run, or would not answer the question.",
         "The message holds the reason that was given. Ask for something else, or talk to that person.",
     ),
     Code(

@@ -210,7 +210,8 @@ name that only the local network knows is taken on trust, with a warning.",
     Code(
         "ORC247",
         "no valid JSON Schema",
-        "The value of output_schema is no schema of JSON Schema 2020-12, or refers to what is not in it, or to itself in a circle.",
+        "The value of output_schema is no schema of JSON Schema 2020-12, or refers to what is not in it or is no "
+        "schema, or to itself in a circle.",
         "Mend it.",
         "output_schema: {type: objekt}",
     ),

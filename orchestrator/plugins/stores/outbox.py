@@ -80,12 +80,9 @@ class SqliteOutbox:
     ) -> None:
         """It did not reach its target, or (``unknown``) may have; it waits until ``expires`` from now on, where that is told."""
         with self._file.transaction() as connection:
-            sent = "sent" if unknown else "NULL"
-            sql = (
-                f"UPDATE delivery SET sent = {sent}, error = ?, again = ?, expires = coalesce(?, expires) "  # noqa: S608 - constants
-                "WHERE id = ? AND delivered IS NULL"
-            )
-            connection.execute(sql, (error, again, expires, delivery))
+            sql = """UPDATE delivery SET sent = CASE WHEN ? THEN sent END, error = ?, again = ?, expires = coalesce(?, expires)
+                WHERE id = ? AND delivered IS NULL"""
+            connection.execute(sql, (unknown, error, again, expires, delivery))
             failpoint("outbox.in-put-off")
         failpoint("outbox.put-off")
 

@@ -41,22 +41,26 @@ class Sharing(Instant):
 
 
 class RoundRobin(Sharing):
-    """Each in turn."""
+    """Each in turn, of those that answer."""
 
-    def judge(self, question: RouteQuestion) -> Decision:  # noqa: ARG002 - the port gives it
-        name = self._turned(self._names)
-        return Decision(ROUND_ROBIN, name, why=f"it is the turn of {name}, one of {len(self._names)}")
+    def judge(self, question: RouteQuestion) -> Decision:
+        names = _answering(self._names, question)
+        name = self._turned(names)
+        return Decision(
+            ROUND_ROBIN, name, why=f"it is the turn of {name}, one of {len(names)}{_passed(self._names, names)}"
+        )
 
 
 class Sticky(Sharing):
     """The same for every request of a session, by the highest hash of both names (Thaler and Ravishankar, 1998): where an agent
-    goes or comes, only the sessions move that it had or gets. Nothing is remembered."""
+    goes or comes, or does not answer for a while, only the sessions move that it had or gets. Nothing is remembered."""
 
     def judge(self, question: RouteQuestion) -> Decision:
         if not question.session:
             return Decision(STICKY, None, why="the request belongs to no session")
-        name = max(self._names, key=lambda each: _weight(question.session, each))
-        return Decision(STICKY, name, why=f"the session stays with {name}")
+        names = _answering(self._names, question)
+        name = max(names, key=lambda each: _weight(question.session, each))
+        return Decision(STICKY, name, why=f"the session stays with {name}{_passed(self._names, names)}")
 
 
 class LeastLoaded(Sharing):
@@ -114,6 +118,17 @@ def _weight(session: str, name: str) -> bytes:
 def _loads(names: Sequence[str], question: RouteQuestion) -> dict[str, float]:
     load = question.load
     return {name: load(name) if load is not None else 0.0 for name in names}
+
+
+def _answering(names: Sequence[str], question: RouteQuestion) -> Sequence[str]:
+    """Those that something serves which answers; all where that is so of none: each may have a way of its own then."""
+    loads = _loads(names, question)
+    return [name for name in names if loads[name] != inf] or names
+
+
+def _passed(names: Sequence[str], taken: Sequence[str]) -> str:
+    away = [name for name in names if name not in taken]
+    return f"; what serves {', '.join(away)} does not answer" if away else ""
 
 
 def _told(loads: dict[str, float]) -> dict[str, float]:

@@ -14,6 +14,7 @@ from orchestrator.serve.clock import current_time
 from orchestrator.serve.run import Run, fault_name
 from orchestrator.serve.steps.outward import tell_out
 from orchestrator.serve.steps.served import cut_off_usage, tell_if_cut, tell_if_unheld
+from orchestrator.serve.unheld import as_sent
 
 
 async def called(run: Run, part: Agent | Router, ask: Ask, reply: Awaitable[ChatReply]) -> ChatReply:
@@ -25,7 +26,8 @@ async def called(run: Run, part: Agent | Router, ask: Ask, reply: Awaitable[Chat
     try:
         answer = await reply
     except (RunError, get_cancelled_exc_class()) as error:
-        spent = cut_off_usage(ask.call, ask.trace, "".join(run.said[before:]))
+        sent = as_sent(ask.call, ask.trace.unheld)
+        spent = cut_off_usage(sent, ask.trace, "".join(run.said[before:]))
         tell_out(run, part, ask.customs, ask.trace)
         run.note_call(part.address, began, ask.trace, spent, fault_name(error))
         tell_if_unheld(run, part.address, ask.trace)
@@ -33,5 +35,5 @@ async def called(run: Run, part: Agent | Router, ask: Ask, reply: Awaitable[Chat
     tell_out(run, part, ask.customs, ask.trace)
     run.note_call(part.address, began, ask.trace, answer.usage)
     tell_if_unheld(run, part.address, ask.trace)
-    tell_if_cut(run, part.address, ask.trace.endpoint, ask.call, answer)
+    tell_if_cut(run, part.address, ask.trace.endpoint, as_sent(ask.call, ask.trace.unheld), answer)
     return answer

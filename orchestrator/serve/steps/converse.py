@@ -25,7 +25,7 @@ from orchestrator.serve.steps.doubt import NO_SIGNS, alternatives_of, demand_of,
 from orchestrator.serve.steps.escalate import may_go_up
 from orchestrator.serve.steps.near import near_enough, stays_near
 from orchestrator.serve.steps.outward import let_out
-from orchestrator.serve.steps.plain import SaidTwice, answer_as_json, parse_answer
+from orchestrator.serve.steps.plain import SaidTwice, answer_as_json, parse_answer, read_model_json
 from orchestrator.serve.steps.prompt import prompt_of
 from orchestrator.serve.steps.repair import after_wish
 from orchestrator.serve.steps.route import NOWHERE
@@ -109,6 +109,8 @@ class _Talk:
         self.messages = tuple(map(Message.from_kept, at["messages"]))
         self.history = (at["history"][0], at["history"][1])
         self.tool_calls, self.step, self.endpoint = at["tool_calls"], at["step"], at["endpoint"]
+        if self.run.passage is not None:  # before a function gives what must be hidden too
+            self.run.consents.recognise(self.agent.spec["name"], self.messages, self.run.passage)
         if "wish" not in at:  # it waited for leave to ask a model in the cloud
             self.run.leave, self.run.grant = self.run.grant, None
             return await self.answer(self.step - 1)
@@ -359,8 +361,9 @@ class _Talk:
 
 
 def _reason(call: ToolCall) -> str:
+    """For whoever takes over: of several the last one, as with all arguments."""
     try:
-        arguments = parse_answer(call.arguments)
+        arguments = read_model_json(call.arguments)
     except ValueError:
         arguments = None
     reason = arguments.get("reason") if isinstance(arguments, Mapping) else None

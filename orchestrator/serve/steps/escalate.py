@@ -43,7 +43,8 @@ _SIGNALS: Final[tuple[tuple[tuple[type[RunError], ...], frozenset[str]], ...]] =
 def escalation_of(run: Run, agent: Agent, error: RunError) -> str:
     """The agent that takes over after ``error``, or an empty text.
 
-    Never after a piece of the answer has reached the caller, and never past a person who said no. When the run's own time is
+    Never after a piece of the answer has reached the caller, and never past a person who said no: where a model was told so and
+    answered, its answer may go up, but nobody makes the call that was refused (``steps/refused.py``). When the run's own time is
     over nobody could answer any more; a person still can be told.
     """
     spec = agent.spec

@@ -16,6 +16,7 @@ from orchestrator.ports.people import Asking, Desk
 from orchestrator.serve.held import kept
 from orchestrator.serve.outcome import Held, Outcome
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.refused import refused_before
 from orchestrator.serve.steps.shorten import shortened
 from orchestrator.serve.turns import turns_of
 
@@ -110,13 +111,18 @@ def _approval(run: Run, wish: Wish, result: Result, now: float) -> Approval:
         created=now,
         expires=now + expires,
         session=result.session,
-        why="; ".join(filter(None, [wish.why, _why(run, result.why)])),
+        why="; ".join(filter(None, [wish.why, *_refused(run), _why(run, result.why)])),
         talk=talk_of(run, LONGEST_TALK),
         data_class=result.data_class,
         call=wish.call,
         held=kept(run, result, wish.at),
         settles=run.going_on.waited.id if run.going_on else "",
     )
+
+
+def _refused(run: Run) -> list[str]:
+    """What this run was refused before counts too: its agents may want the same in other words."""
+    return [f"before, in this run, {each}" for each in refused_before(run)]
 
 
 def _why(run: Run, why: str) -> str:

@@ -11,6 +11,7 @@ from orchestrator.ports.tool import ToolFunction, ToolOutcome
 from orchestrator.serve.outcome import Outcome
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.hold import LEFT_OUT, Wish, hold, most_waiting, newest_turns
+from orchestrator.serve.steps.refused import refused_before
 from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
 from orchestrator.serve.steps.tools import carry_out
@@ -78,6 +79,7 @@ def _body(run: Run, queue: str) -> str:
         + (f" ({done})" if (done := each.done(each.text)) else "")
         for each in run.attempts
     ]
+    reasons += [f"refused in this run: {each}" for each in refused_before(run)]
     reasons = [shortened(each, LONGEST_REASONS // len(reasons))[0] for each in reasons]
     room = LONGEST_BODY - sum(len(line) + 1 for line in (*head, *reasons, LEFT_OUT))
     request, missing = shortened(f"user: {run.request.text}", room)

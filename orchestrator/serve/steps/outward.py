@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from orchestrator.core.approval import SEND, Approval, digest_of_call
+from orchestrator.core.approval import SEND, Approval
 from orchestrator.core.errors import HeldRunLost, KeptNear, ModelError, NoModel, Withheld
 from orchestrator.core.record import record
 from orchestrator.core.request import Decision
@@ -12,19 +12,22 @@ from orchestrator.core.spending import MILLION
 from orchestrator.deploy.deployment import Agent, Router
 from orchestrator.ports.provider import ChatCall
 from orchestrator.serve.ask import CallTrace
+from orchestrator.serve.consents import Outgoing, endpoints_of
 from orchestrator.serve.outbound import NO_PRICE, WRITE_PRICE, Customs, Passage
 from orchestrator.serve.outcome import Held
 from orchestrator.serve.policy import Consent, Departure, Ruling, rule
 from orchestrator.serve.run import Run
-from orchestrator.serve.steps.tools import denied
+from orchestrator.serve.steps.refused import denied
 
 NOBODY: Final = (
     "Apply the deployment, whose runtime keeps what waits for people; or write escalation: {approval: never}."
 )
 
 MAYBE_SENT: Final = (
-    "a runtime ended while it sent this run's words to the cloud under an earlier leave: they may be there already"
+    "this run's words were being sent to the cloud under an earlier leave when that was cut off: "
+    "they may be there already"
 )
+OTHERWISE: Final = "what a person allowed earlier in this run was for another endpoint, or other words"
 """Why a person is asked again."""
 POLICY: Final = "policy"
 """The strategy of the decisions that are rulings."""
@@ -69,6 +72,7 @@ async def _let_far(
 ) -> tuple[str, ...]:
     near = run.near(endpoints)
     _take_leave(run, sender, passage, call)
+    run.consents.recognise(sender.name, call.messages, passage)
     refusals: dict[str, ModelError | NoModel] = {}
     asked_for: list[str] = []
     for name in endpoints:
@@ -80,7 +84,7 @@ async def _let_far(
             asked_for += [name] if ruling.refused == "approval" else []
     allowed = tuple(name for name in endpoints if name not in refusals)
     if not allowed and asked_for and not sender.chooses and run.desk is not None:
-        raise _held(run, passage, sender, asked_for[0], call)
+        raise _held(run, passage, Outgoing(sender.name, tuple(asked_for), call.messages))
     if not allowed:
         raise next(iter(refusals.values()))
     return allowed
@@ -97,25 +101,22 @@ def _take_leave(run: Run, sender: _Sender, passage: Passage, call: ChatCall) -> 
         raise denied(approval)
     if leave is not None and leave.sent:  # it was for one send
         return
-    shown = _shown(passage, sender, str(asked.arguments.get("endpoint", "")), call)
-    if digest_of_call(run.deployment.name, sender.name, SEND, shown) != asked.digest:
+    allowed = Outgoing(sender.name, endpoints_of(asked.arguments), call.messages)
+    if allowed.digest(passage) != asked.digest:
         raise HeldRunLost(f"{sender.address} would send something else than was approved", cure="Ask again.")
-    run.consents.add(sender.name)
+    run.consents.give(allowed, passage)
     waited_for = tuple(f"{_unasked(sender, name)}: approval: " for name in run.deployment.endpoints)
     run.notes = [note for note in run.notes if not note.startswith(waited_for)]  # that is so no longer
 
 
-def _held(run: Run, passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> Held:
-    """That a person must allow it first; and that it may be the second time."""
-    held = Held(SEND, "external", _shown(passage, sender, endpoint, call))
-    held.why = MAYBE_SENT if run.going_on is not None and run.going_on.sent else ""
+def _held(run: Run, passage: Passage, what: Outgoing) -> Held:
+    """That a person must allow it first; and where it is not for the first time, why."""
+    held = Held(SEND, "external", what.shown(passage))
+    if run.going_on is not None and run.going_on.sent:
+        held.why = MAYBE_SENT
+    elif run.consents.holds(what.agent):
+        held.why = OTHERWISE
     return held
-
-
-def _shown(passage: Passage, sender: _Sender, endpoint: str, call: ChatCall) -> dict[str, Any]:
-    """What a person allows: where it goes, and each message as it is sent."""
-    sent = passage.fit_to_send(call, sender.name).messages
-    return {"endpoint": endpoint, "messages": [message.as_json() for message in sent]}
 
 
 async def _ruling(
@@ -136,16 +137,16 @@ async def _ruling(
             over_budget=poor.message if poor else "",
             redacts=passage.names is not None,
             unredactable=unfit.message if unfit else "",
-            consent=_consent(run, sender, passage),
+            consent=_consent(run, sender, passage, endpoint),
         )
     )
     return ruling, _error(ruling, sender, poor, unfit)
 
 
-def _consent(run: Run, sender: _Sender, passage: Passage) -> Consent:
+def _consent(run: Run, sender: _Sender, passage: Passage, endpoint: str) -> Consent:
     if not passage.rules.asks:
         return "not needed"
-    return "given" if sender.name in run.consents else "missing"
+    return "given" if run.consents.covers(sender.name, endpoint) else "missing"
 
 
 def _error(

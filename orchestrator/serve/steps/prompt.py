@@ -8,6 +8,7 @@ from typing import Final
 from orchestrator.core.message import Message
 from orchestrator.deploy.deployment import Agent
 from orchestrator.serve.run import Run
+from orchestrator.serve.steps.refused import refused_before
 from orchestrator.serve.steps.served import with_model_names
 from orchestrator.serve.steps.shorten import shortened
 
@@ -23,7 +24,7 @@ def prompt_of(run: Run, agent: Agent, *demands: str) -> tuple[Message, ...]:
     """
     history = _seen(run.history, agent.spec["history_turns"])
     told = [message.content for message in run.history if message.role == "system" and message.content]
-    told += [text for text in (_handed_over(run), *demands) if text]
+    told += [text for text in (_handed_over(run), _refused(run), *demands) if text]
     head = _system(run, agent, told)
     return (*head, *history, Message("user", run.request.text))
 
@@ -78,3 +79,9 @@ def _handed_over(run: Run) -> str:
     marks = run.passage.standing(attempt.text) if run.passage is not None else ()
     done = attempt.done(shortened(attempt.text, LONGEST_ATTEMPT, marks)[0])
     return f"{attempt.agent} could not finish this request ({with_model_names(run, attempt.reason)}).{' ' if done else ''}{done}"
+
+
+def _refused(run: Run) -> str:
+    """What a person said no to before this agent came to the request: it is not done by another one either."""
+    told = refused_before(run)
+    return f"In this request {'; '.join(told)}. Do not ask for that again." if told else ""

@@ -28,6 +28,7 @@ from orchestrator.serve.outcome import Held
 from orchestrator.serve.run import Run
 from orchestrator.serve.steps.exclusive import may_act
 from orchestrator.serve.steps.plain import plain_outcome, read_model_json
+from orchestrator.serve.steps.refused import check_not_refused, denied, remember
 
 LONGEST_OUTPUT: Final = 16_000
 """Characters of a function's output that a model sees; the rest is named, not silently lost."""
@@ -43,12 +44,14 @@ ONE_CALL: Final = Usage(tool_calls=1)
 
 async def call_function(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:
     """Call it. Raises ``WrongArguments``, ``ToolFailed`` where it fails or takes too long for it, ``DeadlinePassed`` where
-    it takes longer than the agent has; ``Held`` where a person must allow it first."""
+    it takes longer than the agent has; ``Held`` where a person must allow it first, and ``ApprovalDenied`` where one refused it
+    in this run."""
     checked = check_arguments(arguments, function.parameters)
     if checked.fault:
         raise WrongArguments(f"{function.name}: {checked.fault}", cure=f"{function.name} takes {taken_by(function)}")
     if run.grant is not None:  # also where the manifest would let it pass by now: a person may have refused it
         return await _by_grant(run, agent, function, checked.value)
+    check_not_refused(run, function.name, checked.value)  # also where the manifest would let it pass by now
     if function.name in agent.guarded:
         raise Held(function.name, function.effect, checked.value)
     return await carry_out(run, agent, function, checked.value)
@@ -67,6 +70,7 @@ async def _by_grant(run: Run, agent: Agent, function: ToolFunction, arguments: M
             cure="The manifest has changed meanwhile: ask again.",
         )
     if approval.state != "approved":
+        remember(run, approval, arguments)
         raise denied(approval)
     if approval.outcome is not None:
         _learn(run, approval.outcome.get("value"), approval.outcome.get("origins", NO_ORIGINS))
@@ -89,13 +93,6 @@ def _recorded(outcome: Mapping[str, Any]) -> ToolOutcome:
         error = outcome["error"]
         raise ToolFailed(str(error["message"]), cure=str(error["cure"]), value=outcome.get("value"))
     return ToolOutcome(outcome["value"], str(outcome["text"]), origins=outcome.get("origins", NO_ORIGINS))
-
-
-def denied(approval: Approval) -> ApprovalDenied:
-    """That a person said no, in words."""
-    what = approval.call.function if approval.call else "the question"
-    reason = f": {approval.answer}" if approval.answer else ""
-    return ApprovalDenied(f"{approval.by or 'a person'} refused {what}{reason}", cure="Ask for something else.")
 
 
 async def carry_out(run: Run, agent: Agent, function: ToolFunction, arguments: Mapping[str, Any]) -> ToolOutcome:

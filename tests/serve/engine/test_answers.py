@@ -57,6 +57,18 @@ async def test_an_answer_that_stays_invalid_is_a_typed_error(bad: str) -> None:
     assert "after one repair" in result.error["message"]
 
 
+async def test_a_schema_that_nobody_can_follow_is_an_invalid_answer_with_its_reason() -> None:
+    """Such a manifest is refused; a revision that was applied before may have one. The run ends as one with an answer that never
+    fits, not by the library's own fault."""
+    spec = agent_spec("a", output_schema={"$ref": "http://a.example/order.json"}, escalate_when=[])
+    async with serving(Wanted([spec]), simulated(["m"], Script([Rule(say="{}")]))) as served:
+        result = await served.run("hello")
+    assert result.error is not None and result.error["kind"] == "SchemaInvalid"
+    assert result.error["message"].endswith(
+        "no value can be checked against it: 'http://a.example/order.json' is not in the schema itself, and nothing is fetched"
+    )
+
+
 @pytest.mark.parametrize("text", ["", "  \n"])
 async def test_an_answer_of_nothing_is_told(text: str) -> None:
     """It is the model's answer all the same."""

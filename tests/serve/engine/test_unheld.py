@@ -15,8 +15,10 @@ from orchestrator.core.message import Message, Usage
 from orchestrator.deploy.endpoint import EndpointSpec
 from orchestrator.ports.provider import Capability, ChatCall, ChatReply, Delta, Provider, Support, Target
 from orchestrator.serve.ask import Ask
+from orchestrator.serve.steps.window import Window
 from orchestrator.serve.unheld import MOST, REMEMBERED, Refusals, Unheld, in_words, without_schema
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
+from orchestrator.testing.fault import parse_fault
 from orchestrator.testing.script import Rule, Script
 from tests.serve.engine.parts import Wanted, agent_spec, router_spec, serving
 
@@ -127,6 +129,21 @@ async def test_in_the_cloud_what_was_refused_costs_nothing() -> None:
     assert result.value == {"n": 1} and step.detail["spent"].startswith("1 call, ")
 
 
+async def test_in_the_cloud_the_words_are_paid_for_before_they_are_said() -> None:
+    """What is set aside covers them: of other scripts than Latin they are several times as long as the schema."""
+    fields = {f"n{number}": {"type": "integer", "description": "価格" * 50} for number in range(20)}
+    spec = agent_spec("a", output_schema={"type": "object", "properties": fields}, max_tokens=50, escalate_when=[])
+    results, servers = [], [refusing('{"n1": 1}'), refusing('{"n1": 1}')]
+    for server, tokens in zip(servers, (1500, 6000), strict=True):
+        security = {"budget": {"per_run": {"tokens": tokens}}}
+        asked = Wanted([spec], capabilities=HOLDS, cloud=["m@1"], security=security)
+        async with serving(asked, server) as served:
+            results.append(await served.run("one"))
+    poor, rich = results
+    assert poor.error is not None and poor.error["code"] == "ORC551" and servers[0].records == []
+    assert rich.value == {"n1": 1} and 1500 < rich.usage.total_tokens < 6000
+
+
 async def test_a_stream_is_repeated_before_its_first_piece() -> None:
     """Its caller sees the one answer only."""
     server = refusing("one two three")
@@ -137,6 +154,77 @@ async def test_a_stream_is_repeated_before_its_first_piece() -> None:
             pieces = [delta async for delta in deltas]
     assert "".join(delta.text for delta in pieces) == "one two three"
     assert ask.trace.unheld == REFUSED and [each.outcome for each in ask.trace.attempts] == ["ok"]
+
+
+# -- the words are a part of the prompt -----------------------------------------------------------------------------
+
+
+WIDE = {"type": "object", "properties": {f"field{number}": {"type": "integer"} for number in range(120)}}
+"""Some 4 kB of JSON."""
+SILENT = {**HOLDS, Capability.OVERFLOW_REFUSED: Support.IGNORED}
+LONG = tuple(Message("user" if n % 2 == 0 else "assistant", f"turn {n} " + "word " * 100) for n in range(8))
+
+
+def cutting(context: int) -> SimulatedEndpoint:
+    """A server that makes no grammar, and cuts without a word what it cannot read."""
+    faults, script = [parse_fault("grammar-refused@*")], Script([Rule(say='{"field1": 1}')])
+    return SimulatedEndpoint(("m",), script, faults=faults, context=context, ignores=frozenset({"overflow"}))
+
+
+@pytest.mark.parametrize("cloud", [(), ("m@1",)], ids=["near", "cloud"])
+async def test_words_that_do_not_fit_the_window_are_not_sent(cloud: tuple[str, ...]) -> None:
+    """Neither in the repeat nor when the refusal is known: an error with the figures, as for any prompt that is too long."""
+    spec = agent_spec("a", output_schema=WIDE, escalate_when=[])
+    asked = Wanted([spec], capabilities=SILENT, contexts={"m@1": 600}, cloud=cloud)
+    server = cutting(600)
+    async with serving(asked, server) as served:
+        first, second = await served.run("one"), await served.run("two")
+    for result in (first, second):
+        assert result.error is not None and result.error["code"] == "ORC525" and result.notes == ()
+        assert "does not fit the 600 tokens that m@1 serves" in result.error["message"]
+        assert (
+            f"its JSON Schema has to be said in words there, for the server makes no grammar of it ({REFUSED})"
+            in (result.error["message"])
+        )
+    assert [record.asked.schema is not None for record in server.records] == [True]
+
+
+async def test_older_turns_make_room_for_the_words() -> None:
+    """By halves, as where a window is learned late; the newest turn is sent."""
+    asked = Wanted([agent_spec("a", output_schema=WIDE)], capabilities=SILENT, contexts={"m@1": 2400})
+    server = cutting(2400)
+    async with serving(asked, server) as served:
+        result = await served.run("and now?", history=LONG)
+        sent = served.sent()
+    assert result.status == "completed" and sent[0][1].endswith(in_words(WIDE)) and sent[-1][1] == "and now?"
+    assert len(sent) == 4
+    assert [record.asked.schema is not None for record in server.records] == [True, False]
+    assert result.notes == (
+        "4 older messages of the conversation did not fit the context of m@1 and were left out",
+        "2 older messages of the conversation did not fit the context of m@1 and were left out",
+        NOTE,
+    )
+
+
+async def test_an_endpoint_with_room_for_the_words_is_asked_instead() -> None:
+    """The first one cannot be: not even in words."""
+    small, large = cutting(600), cutting(8000)
+    bound = {"m": ("m@1", "m@2")}
+    asked = Wanted(
+        [agent_spec("a", output_schema=WIDE)], bound=bound, capabilities=SILENT, contexts={"m@1": 600, "m@2": 8000}
+    )
+    async with serving(asked, small, large) as served:
+        result = await served.run("one")
+    assert (result.status, result.served_by) == ("completed", "m@2")
+    assert [len(small.records), len(large.records)] == [1, 2]
+
+
+async def test_a_cut_is_seen_by_all_that_was_said() -> None:
+    """Of a window that nobody knows, the server's count tells: against the words too."""
+    asked = Wanted([agent_spec("a", output_schema=WIDE)], capabilities=SILENT)
+    async with serving(asked, cutting(150)) as served:
+        result = await served.run("one")
+    assert "m@1 read only 150 tokens of the prompt: the rest was cut without a word" in result.notes
 
 
 # -- one carrier ----------------------------------------------------------------------------------------------------
@@ -172,7 +260,7 @@ def spec_of(provider: Scripted, id: str = "m@1", model: str = "m") -> EndpointSp
 
 def carrier(provider: Scripted, refusals: Refusals, told: list[str] | None = None) -> Unheld:
     told = [] if told is None else told
-    return Unheld(cast(Provider, provider), spec_of(provider), refusals, told.append)
+    return Unheld(cast(Provider, provider), spec_of(provider), Window("m@1"), refusals, told.append)
 
 
 CALL = ChatCall(Target("", "", ""), (Message("user", "count"),), schema=NUMBER, timeout=10.0)
