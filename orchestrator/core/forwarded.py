@@ -7,6 +7,7 @@ steps too.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
@@ -25,6 +26,11 @@ def part_id(run: str, number: int) -> str:
 def whole_of(run: str) -> str:
     """The id of the run that this one may be a part of; its own where it is a part of none."""
     return _NUMBER.sub("", run)
+
+
+def sign_of(run: str) -> str:
+    """What stands for the id of a run before all nodes: only those that know the id know which run it is."""
+    return hashlib.sha256(run.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_part(run: str, known: Collection[str] = ()) -> bool:

@@ -18,7 +18,7 @@ from orchestrator.core.errors import BusDown, LetterTooLarge, NotUnderstood
 from orchestrator.core.event import EventKind
 from orchestrator.core.request import Request
 from orchestrator.node.ended import found_no_place
-from orchestrator.node.subjects import Subjects
+from orchestrator.node.subjects import Subjects, may_hear
 from orchestrator.node.wire import (
     MOST_HOPS,
     Ack,
@@ -110,7 +110,7 @@ class Answering:
         async with self.bus.listen(self.subjects.calls(self.bus.node)) as letters:
             async for letter in letters:
                 try:
-                    await self.take(read_call(letter), letter.reply, group)
+                    await self.take(_call_of(letter), letter.reply, group)
                 except NotUnderstood as error:
                     self.tell("mesh.refused", {"error": error.message})
 
@@ -154,7 +154,10 @@ class Answering:
             return
         work = self._works.get(call.req)
         if work is not None:
-            await self._again(work, call, reply)
+            if work.call.caller == call.caller:
+                await self._again(work, call, reply)
+            else:  # it is told to nobody else
+                await self._send(reply, call, Err("failed", f"{call.req} is a request of another node"))
             return
         refusal = self._refusal(call)
         if refusal is not None:
@@ -309,6 +312,16 @@ class _Silent:
 
     async def piece(self, text: str) -> None:
         """There are none."""
+
+
+def _call_of(letter: Letter) -> Call:
+    """The request that a letter is. Raises ``NotUnderstood``, also where the node that it names would not get the answer: each
+    node may write any name, and is told by the bus only what goes to inboxes of its own."""
+    call = read_call(letter)
+    if not may_hear(call.caller, letter.reply):
+        why = f"it names {call.caller}, and its answer is to go to {letter.reply}"
+        raise NotUnderstood(f"a letter to {letter.subject} was left aside: {why}")
+    return call
 
 
 def _may_end_otherwise(call: Call, result: Mapping[str, Any]) -> bool:

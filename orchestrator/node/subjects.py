@@ -21,6 +21,12 @@ def name_of(written: str) -> str:
     return written.replace("=", ".")
 
 
+def may_hear(node: str, subject: str) -> bool:
+    """Whether a subject is an inbox of that node, which the bus lets no other node listen to. So what goes there is told to that
+    node, whoever sent the letter that names it."""
+    return subject.startswith(f"_INBOX.{word(node)}.")
+
+
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """Those of one deployment."""

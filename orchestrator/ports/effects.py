@@ -27,10 +27,10 @@ class EffectStore(Protocol):
         """Write it down, right before it is done. Raises ``LeaseLost`` where a higher epoch has acted for the agent."""
         ...
 
-    def answered(self, key: str) -> Result | None:
-        """What was answered to the request of another node that has this key; ``None`` where nothing was."""
+    def answered(self, key: str, asker: str) -> Result | None:
+        """What was answered to the request of the node ``asker`` that has this key; ``None`` where nothing was."""
         ...
 
-    def keep_answer(self, deployment: str, key: str, result: Result) -> None:
+    def keep_answer(self, deployment: str, key: str, asker: str, result: Result) -> None:
         """This is the answer to it, also after a restart. The first one counts."""
         ...

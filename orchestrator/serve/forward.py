@@ -33,6 +33,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.event import Event, EventKind
 from orchestrator.core.failpoint import declare, failpoint
+from orchestrator.core.forwarded import sign_of
 from orchestrator.core.message import Message
 from orchestrator.core.request import Result
 from orchestrator.deploy.backoff import Backoff
@@ -250,7 +251,7 @@ class Forwarder:
                 self._work.lanes[place].until = 0.0
 
     def hear_end(self, run: str) -> None:
-        """A run has ended on another node, by its id there: who waits for it asks at once."""
+        """A run has ended on another node, by the sign of its id there: who waits for it asks at once."""
         self._work.heard.add(run)
         self._woken.set()
 
@@ -273,7 +274,7 @@ class Forwarder:
             self._ways.report(f"what waits for targets cannot be read: {error.message}")
             return AGAIN
         now, work, served = self._ways.now(), self._work, self._engines.names()
-        work.named.update(each.id for each in found if each.part in heard)
+        work.named.update(each.id for each in found if heard and sign_of(each.part) in heard)
         over = [each for each in found if each.expires <= now and each.id not in work.ids]
         there = [each for each in found if each.expires > now and each.deployment in served]
         for each in [*over, *due(there, work, current_time())]:

@@ -20,16 +20,18 @@ def test_a_run_that_waits_for_a_person_is_not_begun_again_and_its_end_is_the_ans
     receipts = Receipts(stores.effects, stores.runs)
 
     async def story() -> list[Result | None]:
-        seen = [await receipts.find(WAITS.id)]
-        await receipts.keep("shop", WAITS.id, WAITS)
-        seen.append(await receipts.find(WAITS.id))
+        seen = [await receipts.find(WAITS.id, "edge-1")]
+        await receipts.keep("shop", WAITS.id, "edge-1", WAITS)
+        seen.append(await receipts.find(WAITS.id, "edge-1"))
         stores.runs.keep([WAITS], ["may I?"])
-        seen.append(await receipts.find(WAITS.id))
+        seen.append(await receipts.find(WAITS.id, "edge-1"))
         stores.runs.keep([replace(WAITS, status="completed", text="you may")], ["may I?"])
-        seen.append(await receipts.find(WAITS.id))
+        seen.append(await receipts.find(WAITS.id, "edge-1"))
+        seen.append(await receipts.find(WAITS.id, "edge-3"))
         return seen
 
-    nothing, waits, still, done = anyio.run(story)
+    nothing, waits, still, done, other = anyio.run(story)
+    assert other is None  # it has not asked
     assert nothing is None and waits == still == WAITS
     assert done is not None and (done.status, done.text) == ("completed", "you may")
     stores.close()

@@ -22,13 +22,16 @@ from orchestrator.app.fleet.receipts import Receipts
 from orchestrator.app.fleet.worker import EngineWorker
 from orchestrator.app.simulation.fleet import MemoryKept
 from orchestrator.core.approval import Verdict
-from orchestrator.core.request import Result, Status
+from orchestrator.core.errors import RunError
+from orchestrator.core.forwarded import sign_of
+from orchestrator.core.request import Request, Result, Status
 from orchestrator.deploy.reconcile import Reconciler
 from orchestrator.node.mesh import Mesh, Site
 from orchestrator.node.subjects import Subjects
+from orchestrator.node.wire import Call, call_letter, read_reply
 from orchestrator.plugins.stores.sqlite import open_stores
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
-from orchestrator.testing.sim_bus import SimNet
+from orchestrator.testing.sim_bus import SimBus, SimNet
 from tests.mesh.test_engines import elsewhere
 from tests.outbox.parts import Kept, deferring, delivery, kept
 from tests.people.parts import PERSON, by_model, by_rule, paying, shop
@@ -62,6 +65,7 @@ class Nodes:
         self.folder = folder
         self.net = net
         self.at: dict[str, Kept] = {}
+        self.buses: dict[str, SimBus] = {}
         self._tasks = tasks
         self._scopes: dict[str, anyio.CancelScope] = {}
 
@@ -78,6 +82,7 @@ class Nodes:
         with anyio.CancelScope() as self._scopes[node]:
             async with kept(folder, wanted, *servers) as it, anyio.create_task_group() as tasks:
                 bus, board = self.net.join(node)
+                self.buses[node] = bus
                 it.served.on_node(node)
                 worker = EngineWorker("shop", node, NO_RECONCILER, it.engines)
                 worker.receipts = Receipts(it.stores.effects, it.stores.runs)
@@ -251,13 +256,47 @@ async def test_who_hears_that_it_has_ended_there_asks_at_once(tmp_path: Path) ->
         await _decide(second, result, "answer", "At three.")
         await second.end_of(waits.part)
         began = anyio.current_time()
-        first.forwarder.hear_end(waits.part)
+        first.forwarder.hear_end(sign_of(waits.part))
         assert (await first.end_of(result.id))["text"] == "At three."
         assert anyio.current_time() - began < 2
 
 
+async def test_a_node_that_was_not_told_to_wait_is_not_told_the_end(tmp_path: Path) -> None:
+    """Though it knows the id: neither for looking, nor for asking it as its own, nor under the name of the one that was told."""
+    async with fleet(tmp_path) as nodes:
+        third = await nodes.start("n3", FRONT)
+        await anyio.sleep(2)
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("a human please", session="s")
+        await _decide(second, result, "answer", "Secret at three.")
+        part = f"{result.id}.1"
+        await second.end_of(part)
+        assert third.served.engine.elsewhere is not None and first.served.engine.elsewhere is not None
+        told = await third.served.engine.elsewhere.look("n2", part, "desk")
+        with pytest.raises(RunError) as caught:
+            await third.served.engine.elsewhere.answer(Request("a human please", agent="desk"), None, key=part)
+        heard = [await _heard_by(nodes.buses["n3"], caller, part) for caller in ("n1", "n3")]
+        owner = await first.served.engine.elsewhere.look("n2", part, "desk")
+    assert (told.status, told.text) == ("failed", "") and f"n2 knows nothing of {part}" in str(told.error)
+    assert "Secret" not in str(caught.value) and "Secret" not in str(heard)
+    assert heard[0] == [] and f"n2 knows nothing of {part}" in str(heard[1])
+    assert (owner.status, owner.text) == ("completed", "Secret at three.")
+
+
+async def _heard_by(bus: SimBus, caller: str, run: str) -> list[str]:
+    """What a node hears that looks at a run of the second one and says that it is ``caller``."""
+    heard, inbox, asks = list[str](), bus.inbox("look"), Request("", id=run, agent="desk")
+    call = Call(run, "desk", caller, 1, 1, 5000, "internal", 1, asks.as_json(), looks=True)
+    with anyio.move_on_after(5):
+        async with bus.listen(inbox) as letters:
+            await bus.send(call_letter(Subjects("shop").call("n2", "desk"), call, inbox))
+            async for letter in letters:
+                heard.append(str(read_reply(letter).said))
+    return heard
+
+
 async def test_a_node_tells_the_others_that_a_run_has_ended_for_which_they_wait() -> None:
-    """Not of its own runs, nor of those that never waited."""
+    """Not of its own runs, nor of those that never waited. All hear it, and only who knows the id learns which run it is."""
     heard: list[str] = []
     async with anyio.create_task_group() as tasks:
         net = SimNet(Random(1), True)
@@ -275,7 +314,7 @@ async def test_a_node_tells_the_others_that_a_run_has_ended_for_which_they_wait(
         there.note(replace(part, status="waiting"))
         await anyio.sleep(1)
         tasks.cancel_scope.cancel()
-    assert heard == ["run_0123456789abcdef.1", "once_0123456789abcdef.far.1"]
+    assert heard == [sign_of("run_0123456789abcdef.1"), sign_of("once_0123456789abcdef.far.1")]
 
 
 async def test_a_run_that_waits_there_for_one_person_after_the_other_waits_here_as_long(tmp_path: Path) -> None:
@@ -337,11 +376,11 @@ async def test_what_must_not_leave_is_marked_in_an_answer_that_comes_later(tmp_p
     """The end is kept with its marks for the node that asked, and without them for people and programs."""
     stores = open_stores(tmp_path / "state.db")
     receipts, result = Receipts(stores.effects, stores.runs), _marked("waiting")
-    await receipts.keep("shop", result.id, result)
+    await receipts.keep("shop", result.id, "n1", result)
     waiting = delivery(run=result.id, agent="a")
     stores.outbox.defer(deferring(waiting))
     assert stores.outbox.settle(waiting.id, _marked("completed"), "who is it", ())
-    told, run = await receipts.known(result.id, "n2"), stores.runs.find(result.id)
+    told, run = await receipts.known(result.id, "n1", "n2"), stores.runs.find(result.id)
     stores.close()
     assert (told.status, told.marks) == ("completed", ((0, 4, "patient"),))
     assert run is not None and "marks" not in run

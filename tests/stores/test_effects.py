@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,13 +53,31 @@ def test_the_first_answer_to_a_key_counts_and_is_known_after_a_restart(tmp_path:
     path = tmp_path / "state.db"
     stores = open_stores(path)
     first = Result("once_1.far.1", "shop", 3, "completed", "two days", "far", node="edge-2")
-    assert stores.effects.answered("once_1.far.1") is None
-    stores.effects.keep_answer("shop", "once_1.far.1", first)
-    stores.effects.keep_answer("shop", "once_1.far.1", Result("once_1.far.1", "shop", 3, "completed", "three", "far"))
+    assert stores.effects.answered("once_1.far.1", "edge-1") is None
+    stores.effects.keep_answer("shop", "once_1.far.1", "edge-1", first)
+    stores.effects.keep_answer(
+        "shop", "once_1.far.1", "edge-1", Result("once_1.far.1", "shop", 3, "completed", "three", "far")
+    )
     stores.close()
     again = open_stores(path)
-    assert again.effects.answered("once_1.far.1") == first
+    assert again.effects.answered("once_1.far.1", "edge-1") == first
     again.close()
+
+
+def test_an_answer_is_told_to_the_node_that_asked_and_one_of_an_older_version_by_its_key_alone(tmp_path: Path) -> None:
+    """Those name no node that asked."""
+    path = tmp_path / "state.db"
+    stores = open_stores(path)
+    answer = Result("once_1.far.1", "shop", 3, "completed", "two days", "far", node="edge-2")
+    stores.effects.keep_answer("shop", answer.id, "edge-1", answer)
+    old = replace(answer, id="once_2.far.1")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        kept = (old.id, "shop", time.time(), json.dumps(old.as_kept()))
+        connection.execute("INSERT INTO receipt (key, deployment, at, result) VALUES (?, ?, ?, ?)", kept)
+    assert stores.effects.answered(answer.id, "edge-1") == answer
+    assert stores.effects.answered(answer.id, "edge-3") is None
+    assert stores.effects.answered(old.id, "edge-3") == old
+    stores.close()
 
 
 def test_what_is_a_month_old_is_forgotten(tmp_path: Path) -> None:
@@ -64,11 +85,11 @@ def test_what_is_a_month_old_is_forgotten(tmp_path: Path) -> None:
     path, now = tmp_path / "state.db", [1_000.0]
     stores = open_stores(path, now=lambda: now[0])
     stores.effects.act(effect(5))
-    stores.effects.keep_answer("shop", "old", Result("old", "shop", 3, "completed", "yes", "far"))
+    stores.effects.keep_answer("shop", "old", "edge-1", Result("old", "shop", 3, "completed", "yes", "far"))
     now[0] += KEEP_SECONDS + 1
     stores.effects.act(effect(6, "once_2:1"))
-    stores.effects.keep_answer("shop", "new", Result("new", "shop", 3, "completed", "yes", "far"))
-    assert stores.effects.answered("old") is None and stores.effects.answered("new") is not None
+    stores.effects.keep_answer("shop", "new", "edge-1", Result("new", "shop", 3, "completed", "yes", "far"))
+    assert stores.effects.answered("old", "edge-1") is None and stores.effects.answered("new", "edge-1") is not None
     with pytest.raises(LeaseLost):
         stores.effects.act(effect(5))
     stores.close()

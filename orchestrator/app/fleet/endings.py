@@ -1,7 +1,7 @@
 """Tells the other nodes at once that a run has ended for which one of them waits, and hears it of them.
 
-A letter may be lost, as may who sends it: who waits asks at growing intervals all the same. It holds the id of the run and nothing
-else; what came of it is told to the one that asks.
+A letter may be lost, as may who sends it: who waits asks at growing intervals all the same. All nodes hear
+it, so it holds the SHA-256 of the run's id and nothing else; what came of it is told to the one that asks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from orchestrator.core.errors import BusDown
-from orchestrator.core.forwarded import whole_of
+from orchestrator.core.forwarded import sign_of, whole_of
 from orchestrator.core.request import Result
 from orchestrator.node.subjects import Subjects
 from orchestrator.ports.bus import Bus, Letter
@@ -20,7 +20,7 @@ from orchestrator.ports.bus import Bus, Letter
 
 @dataclass(slots=True)
 class Endings:
-    """Those of one deployment. ``heard`` gets the id of a run that has ended on another node."""
+    """Those of one deployment. ``heard`` gets the sign of a run that has ended on another node."""
 
     bus: Bus
     subjects: Subjects
@@ -32,7 +32,7 @@ class Endings:
         """A run of this node has ended. It is told where it waited, and another node asked for it."""
         asked = whole_of(result.id) != result.id or result.id.startswith("once_")
         if asked and result.approval and result.status != "waiting":
-            self._ended.append(result.id)
+            self._ended.append(sign_of(result.id))
             self._some.set()
 
     async def run(self) -> None:
@@ -44,9 +44,7 @@ class Endings:
                 self._some = anyio.Event()
                 while self._ended:
                     try:
-                        await self.bus.send(
-                            Letter(self.subjects.ended(self.bus.node), self._ended.pop(0).encode("utf-8", "replace"))
-                        )
+                        await self.bus.send(Letter(self.subjects.ended(self.bus.node), self._ended.pop(0).encode()))
                     except BusDown:  # who waits asks
                         continue
 

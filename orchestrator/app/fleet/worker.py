@@ -152,16 +152,16 @@ class EngineWorker:
         """Answer a request of another node, or of this one. One that is kept until it is answered is worked on once: its answer is
         on the disk before it is told. So is that one waits for a person here: whoever asked is told later what came of it."""
         if asked.looks and self.receipts is not None:
-            return self._of_node(await self.receipts.known(asked.request.id, self._node))
+            return self._of_node(await self.receipts.known(asked.request.id, asked.caller, self._node))
         receipts = self.receipts if asked.kept else None
-        known = await receipts.find(asked.request.id) if receipts is not None else None
+        known = await receipts.find(asked.request.id, asked.caller) if receipts is not None else None
         if known is not None:
             return known
         result = await self._worked(asked, emit)
         if receipts is not None and (result.error or {}).get("kind") not in FORWARDED:
-            await receipts.keep(self._name, asked.request.id, result)
+            await receipts.keep(self._name, asked.request.id, asked.caller, result)
         elif result.status == "waiting" and self.receipts is not None:
-            await self.receipts.keep(self._name, asked.request.id, result)
+            await self.receipts.keep(self._name, asked.request.id, asked.caller, result)
         return result
 
     def _of_node(self, result: Result) -> Result:

@@ -11,6 +11,7 @@ from orchestrator.core.errors import LeaseLost
 from orchestrator.core.failpoint import declare, failpoint
 from orchestrator.core.request import Result
 from orchestrator.plugins.stores.statefile import StateFile
+from orchestrator.plugins.stores.waiting import ASKER
 from orchestrator.ports.effects import Effect
 
 declare("effects.acting", "effects.before-answer", "effects.answered")
@@ -48,15 +49,16 @@ class SqliteEffects:
             connection.execute("DELETE FROM effect WHERE at < ?", (now - KEEP_SECONDS,))
         failpoint("effects.acting")
 
-    def answered(self, key: str) -> Result | None:
-        """By the key of the request."""
+    def answered(self, key: str, asker: str) -> Result | None:
+        """By the key of the request. What an older version kept names no asker: that is told by the key alone."""
         rows = self._file.rows("SELECT result FROM receipt WHERE key = ?", (key,))
-        return Result.from_json(json.loads(rows[0][0])) if rows else None
+        kept = json.loads(rows[0][0]) if rows else None
+        return Result.from_json(kept) if kept is not None and kept.get(ASKER, asker) == asker else None
 
-    def keep_answer(self, deployment: str, key: str, result: Result) -> None:
+    def keep_answer(self, deployment: str, key: str, asker: str, result: Result) -> None:
         """Before the answer leaves this node."""
         failpoint("effects.before-answer")
-        now, text = self._now(), json.dumps(result.as_kept())
+        now, text = self._now(), json.dumps(result.as_kept() | {ASKER: asker})
         with self._file.transaction() as connection:
             sql = "INSERT OR IGNORE INTO receipt (key, deployment, at, result) VALUES (?, ?, ?, ?)"
             connection.execute(sql, (key, deployment, now, text))

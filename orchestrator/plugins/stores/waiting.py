@@ -15,8 +15,11 @@ from orchestrator.core.request import Result
 from orchestrator.plugins.stores.runs import put_runs, run_row
 from orchestrator.plugins.stores.sessions import SqliteSessions
 
-_ASKED: Final = "SELECT 1 FROM receipt WHERE key = ?"
+_ASKED: Final = "SELECT result FROM receipt WHERE key = ?"
 _RECEIPT: Final = "UPDATE receipt SET result = ? WHERE key = ?"
+ASKER: Final = "asker"
+"""Beside the fields of a result that is kept for another node: the name of that node. An older version, come back, passes over it;
+what such a one kept has none."""
 _CLOSE: Final = (
     "UPDATE approval SET delivered = ?, held = '{}' WHERE id = ? AND delivered IS NULL",
     "UPDATE delivery SET delivered = ?, held = '{}', state = 'delivered', sent = NULL WHERE id = ? AND delivered IS NULL",
@@ -46,8 +49,10 @@ class Stories:
         """Keep a run that waited in the history; where another node asked for it, also its end as that one is told it, which has
         what must not leave marked."""
         now = self.now()
-        if result.status != "waiting" and connection.execute(_ASKED, (result.id,)).fetchone():
-            connection.execute(_RECEIPT, (json.dumps(result.as_kept()), result.id))
+        if result.status != "waiting" and (found := connection.execute(_ASKED, (result.id,)).fetchone()):
+            asked = json.loads(found[0])
+            told = result.as_kept() | ({ASKER: asked[ASKER]} if ASKER in asked else {})
+            connection.execute(_RECEIPT, (json.dumps(told), result.id))
         row = run_row(result, text, now, self.redact, now + self.keep.seconds)
         put_runs(connection, [row], self.keep.runs, now)
 
