@@ -69,3 +69,13 @@ def test_a_fault_after_which_this_node_asks_again_was_the_end_there(error: RunEr
     told = as_ended(Result("run_1", "shop", 1, "failed", "", agent="a", node="n2", error=error.as_json()))
     assert told is not None and told["kind"] == kind
     assert (told["message"] == f"it failed on n2: {error.message}") == (kind == "HeldRunLost")
+
+
+async def test_an_answer_that_is_too_large_to_come_ends_the_run(tmp_path: Path) -> None:
+    """It would be as large at every look."""
+    async with fleet(tmp_path) as nodes:
+        first, second = nodes.at["n1"], nodes.at["n2"]
+        result = await first.served.run("a human please", session="s")
+        await _decide(second, result, "answer", "x" * 1_500_000)
+        ended = await first.end_of(result.id)
+    assert (ended["status"], ended["error"]["code"]) == ("failed", "ORC581")

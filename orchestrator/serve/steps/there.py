@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.errors import HeldRunLost, RunCancelled, RunError, StateUnusable, WaitsThere
+from orchestrator.core.errors import HeldRunLost, RunCancelled, RunError, StateUnusable, TooLargeToSend, WaitsThere
 from orchestrator.core.handed import Attempt
 from orchestrator.core.request import Result, StepRecord, new_id
 from orchestrator.ports.outbox import Deferring, Outbox
@@ -88,6 +88,8 @@ async def look(run: Run, there: Mapping[str, Any]) -> Result:
         raise WaitsThere(f"{waits}, and this one has no link to its fleet", cure="orchestrator node status")
     try:
         told = await run.elsewhere.look(node, str(there["run"]), name)
+    except TooLargeToSend:  # it has ended, and its answer never comes
+        raise
     except RunError as error:
         raise WaitsThere(f"{waits}, which does not answer: {error.message}", cure=error.cure) from error
     if told.status == "waiting" and told.approval == there["approval"]:
