@@ -32,9 +32,17 @@ class Denial:
 
 
 def digest_of_wish(function: str, arguments: Mapping[str, Any]) -> str:
-    """The SHA-256 of a call, whoever makes it: agents of one run may want the same."""
-    text = json.dumps([function, dict(arguments)], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    """The SHA-256 of a call, whoever makes it: agents of one run may want the same. 900.0 is 900, as in JSON Schema."""
+    text = json.dumps([function, _plain(dict(arguments))], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 def denial_of(function: str, arguments: Mapping[str, Any], by: str, words: str) -> Denial:

@@ -185,10 +185,11 @@ class Answering:
         try:
             asked = Asked(Request.from_json(call.body), call.agent, call.caller, looks=True)
             result = (await self.worker.answer(asked, _Silent())).as_kept()
+            said = Fin(0, digest_of_answer((), result), result)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller asks again later, and this node lives on
             await self._send(reply, call, Err("failed", f"{type(error).__name__}: {error}"), run)
             return
-        await self._send(reply, call, Fin(0, digest_of_answer((), result), result), run)
+        await self._send(reply, call, said, run)
 
     def _refusal(self, call: Call) -> Said | None:
         if call.data_class == "restricted" and call.caller != self.bus.node:
@@ -247,11 +248,11 @@ class Answering:
             result = (await self.worker.answer(asked, _Emit(self, work))).as_kept()
             if found_no_place(result) and current_time() - began < AT_ONCE:
                 return _busy(self.worker.load())
+            return Fin(len(work.pieces), digest_of_answer(work.pieces, result), result)
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller must hear of it, and this node lives on
             why = f"{type(error).__name__}: {error}"
             self.tell("mesh.failed", {"request": call.req, "agent": call.agent, "error": why})
             return Err("failed", why)
-        return Fin(len(work.pieces), digest_of_answer(work.pieces, result), result)
 
     def _valid(self, call: Call, epoch: int) -> Callable[[], bool]:
         return lambda: self.around.holds(call.agent, epoch)

@@ -239,7 +239,8 @@ class Asking:
 
     def _judge(self, opened: _Open, judged: Judge) -> None:
         if judged.why:
-            self.table.failed(judged.node, current_time())
+            if not opened.call.looks:  # an older version answers none, and works well
+                self.table.failed(judged.node, current_time())
             fields = {"request": opened.call.req, "agent": opened.call.agent, "node": judged.node, "error": judged.why}
             self.tell("mesh.lost", fields)
         elif not opened.call.looks:  # which says nothing of how long an answer takes there

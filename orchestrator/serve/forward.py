@@ -7,9 +7,8 @@ intervals; once one is answered, the others follow, a few at once, in the order 
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from random import random
 from typing import Any, Final
@@ -27,8 +26,6 @@ from orchestrator.core.errors import (
     OrchestratorError,
     RunCancelled,
     RunError,
-    StateUnusable,
-    WaitsThere,
     in_one_line,
 )
 from orchestrator.core.event import Event, EventKind
@@ -44,14 +41,12 @@ from orchestrator.serve.disk import Disk
 from orchestrator.serve.ends import Ends
 from orchestrator.serve.engine import EngineTable
 from orchestrator.serve.held import going_on, waited
+from orchestrator.serve.lanes import Lane, Place, Work, due, next_tries, place_of
 from orchestrator.serve.later import FORWARDED
+from orchestrator.serve.steps.there import ASKED_AGAIN
 
 declare("outbox.answered")
 
-MOST_AT_ONCE: Final = 4
-"""Requests of one lane that are under way at once, once its target is back."""
-TRIES_AT_THE_HEAD: Final = 5
-"""After so many tries of one request another one of its lane is tried first: the fault may be the request's own."""
 AGAIN: Final = 5.0
 """Seconds before what failed for the moment is tried again, the first time."""
 LONGEST_REST: Final = 60.0
@@ -60,8 +55,6 @@ LONGEST_PAUSE: Final = EndpointRules().hold_at_most
 """The longest pause that a server may ask for: it is asked again after that, whatever it says."""
 LONGEST_UNWRITTEN: Final = 600.0
 """Seconds by which what waits on another node may wait longer than is written down."""
-WAITS_THERE: Final = frozenset((WaitsThere.__name__, RunCancelled.__name__, StateUnusable.__name__))
-"""Faults after which that node is asked again: what else it tells is the end of the run there, and so here."""
 _TRIES: Final = Backoff(AGAIN, LONGEST_REST)
 
 
@@ -73,71 +66,6 @@ class ForwarderWays:
     emit: Callable[[Event], None]
     report: Callable[[str], None]
     now: Callable[[], float] = time.time
-
-
-@dataclass(slots=True)
-class Lane:
-    """What is known of a target: ``tries`` that failed in a row, whether it answered the last one, and the time of the loop's
-    clock before which it is left alone."""
-
-    tries: int = 0
-    open: bool = False
-    until: float = 0.0
-
-
-Place = tuple[str, str]
-
-
-def place_of(delivery: Delivery) -> Place:
-    """Its lane: deployment and agent. What waits for a person on another node has its own: how one ends says nothing of others."""
-    return delivery.deployment, delivery.id if delivery.there else delivery.agent
-
-
-@dataclass(slots=True)
-class Work:
-    """What the forwarder is at: its lanes, the ids of what is under way, of what somebody ``named`` to be tried now, and of runs of
-    other nodes whose end was ``heard``."""
-
-    lanes: dict[Place, Lane] = field(default_factory=dict)
-    ids: set[str] = field(default_factory=set)
-    named: set[str] = field(default_factory=set)
-    heard: set[str] = field(default_factory=set)
-
-
-def due(waiting: Sequence[Delivery], work: Work, now: float) -> list[Delivery]:
-    """Which of them are tried now: those that somebody named, whatever their lanes say; then the oldest of the least tried. Pure.
-    ``waiting`` are in the order in which they came."""
-    busy = Counter(place_of(each) for each in waiting if each.id in work.ids)
-    free = [each for each in waiting if each.id not in work.ids]
-    chosen = [each for each in free if each.id in work.named]
-    busy.update(map(place_of, chosen))
-    for each in sorted(free, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
-        lane = work.lanes.get(place_of(each)) or Lane()
-        most = MOST_AT_ONCE if lane.open else 1
-        if each.id not in work.named and lane.until <= now and busy[place_of(each)] < most:
-            busy[place_of(each)] += 1
-            chosen.append(each)
-    return chosen
-
-
-def next_tries(waiting: Sequence[Delivery], work: Work, now: float) -> Mapping[str, tuple[float, str]]:
-    """For each that waits, by its id: in how many seconds it is tried at the earliest, and the id of the one behind which it
-    stands in its lane; an empty one where it is at the head. Pure."""
-    heads: dict[Place, list[str]] = {}
-    for each in waiting:
-        if each.id in work.ids:
-            heads.setdefault(place_of(each), []).append(each.id)
-    found: dict[str, tuple[float, str]] = {}
-    for each in sorted(waiting, key=lambda each: each.tries // TRIES_AT_THE_HEAD):
-        lane, first = work.lanes.get(place_of(each)) or Lane(), heads.setdefault(place_of(each), [])
-        if each.id in work.ids or each.id in work.named:
-            found[each.id] = 0.0, ""
-            continue
-        at_head = len(first) < (MOST_AT_ONCE if lane.open else 1)
-        found[each.id] = max(0.0, lane.until - now), "" if at_head else first[0]
-        if at_head:
-            first.append(each.id)
-    return found
 
 
 class Forwarder:
@@ -287,7 +215,11 @@ class Forwarder:
 
     async def _take(self, delivery: Delivery, over: bool) -> None:
         try:
-            await (self._expire(delivery) if over else self._try(delivery))
+            asks = not over or (delivery.there and delivery.deployment in self._engines.names())
+            if asks:  # also what is over, on another node: it may have ended there while this device slept
+                await self._try(delivery)
+            if over and not (asks and await self._goes_on(delivery)):
+                await self._expire(delivery)
         except OrchestratorError as error:
             self._ways.report(f"{delivery.id} cannot be forwarded now: {error.message}")
             self._rest(delivery)
@@ -297,6 +229,11 @@ class Forwarder:
         finally:
             self._work.ids.discard(delivery.id)
             self._woken.set()
+
+    async def _goes_on(self, delivery: Delivery) -> bool:
+        """Whether it has ended, or got more time, since it was read."""
+        found = await self._on_disk(self._store.find, delivery.id)
+        return found.delivered is not None or found.expires > self._ways.now()
 
     async def _expire(self, delivery: Delivery) -> None:
         why = f"{delivery.agent} could not be reached in time ({delivery.id})"
@@ -336,12 +273,13 @@ class Forwarder:
         except HeldRunLost as lost:
             result = _failed(delivery, lost)
         fault = result.error or {}
-        if fault.get("kind") in WAITS_THERE:
+        if fault.get("kind") in ASKED_AGAIN:
             await self._put_off_there(delivery, fault, heard=result.node == delivery.there)
             return
         if result.status != "waiting":
             await self._end(delivery, result)
-        self._work.lanes.pop(place_of(delivery), None)
+        else:
+            self._work.lanes.pop(place_of(delivery), None)
 
     async def _put_off_there(self, delivery: Delivery, error: Any, *, heard: bool) -> None:
         """It waits still. Whoever says so is waited for on; one that is not heard, until the delivery expires. A person may take
@@ -380,6 +318,8 @@ class Forwarder:
             return await self._on_disk(self._store.settle, waiting, ended, typed, said, by)
 
         kept = await self._ends.settle(delivery, result, store)
+        if delivery.there:
+            self._work.lanes.pop(place_of(delivery), None)
         if kept:
             self._emit("delivery.ended", delivery, {"status": result.status})
         return kept

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from orchestrator.core.approval import Verdict
 from orchestrator.core.errors import DeliveryClosed, NoSuchDelivery
 from orchestrator.core.message import Message
-from orchestrator.serve.forward import MOST_AT_ONCE, TRIES_AT_THE_HEAD, Lane, Work, due
+from orchestrator.serve.lanes import MOST_AT_ONCE, TRIES_AT_THE_HEAD, Lane, Work, due
 from orchestrator.testing.endpoint import SimulatedEndpoint, simulated
 from orchestrator.testing.script import Rule, Script
 from tests.outbox.parts import delivery, far, kept

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Final
 
-import psutil
-
 from orchestrator.core.errors import UsageError
 from orchestrator.plugins.sidecars.nats_conf import is_loopback
 
@@ -70,6 +68,8 @@ def check_ports(ports: Mapping[str, tuple[int, int]]) -> None:
 
 
 def _only_one() -> str:
+    import psutil
+
     found = sorted(
         each.address
         for addresses in psutil.net_if_addrs().values()

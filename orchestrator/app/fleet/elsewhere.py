@@ -88,7 +88,7 @@ class FleetElsewhere:
         """What that node says of it."""
         mesh = await self._started(agent)
         request = Request("", id=run, agent=agent, timeout=LOOK_SECONDS)
-        return (await mesh.ask(request, agent, way=Way(HOP.get() + 1, looks_at=node))).result
+        return replace((await mesh.ask(request, agent, way=Way(HOP.get() + 1, looks_at=node))).result, asked=node)
 
     async def act(self, effect: Effect) -> None:
         """Of this epoch still, and of none below the highest that has acted."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from orchestrator.core.delivery import Delivery
-from orchestrator.core.errors import RunError, WaitsThere
+from orchestrator.core.errors import HeldRunLost, RunCancelled, RunError, StateUnusable, TooLargeToSend, WaitsThere
 from orchestrator.core.handed import Attempt
 from orchestrator.core.request import Result, StepRecord, new_id
 from orchestrator.ports.outbox import Deferring, Outbox
@@ -20,6 +20,8 @@ from orchestrator.serve.turns import turns_of
 
 BEYOND: Final = 600.0
 """Seconds beyond those in which a person may decide, for the run there to go on."""
+ASKED_AGAIN: Final = frozenset((WaitsThere.__name__, RunCancelled.__name__, StateUnusable.__name__))
+"""Faults of this node after which that one is asked again: what else it tells is the end of the run there, and so here."""
 THERE: Final = "there"
 """The place at which a run goes on that waits on another node: where, and as what."""
 
@@ -86,6 +88,8 @@ async def look(run: Run, there: Mapping[str, Any]) -> Result:
         raise WaitsThere(f"{waits}, and this one has no link to its fleet", cure="orchestrator node status")
     try:
         told = await run.elsewhere.look(node, str(there["run"]), name)
+    except TooLargeToSend:  # it has ended, and its answer never comes
+        raise
     except RunError as error:
         raise WaitsThere(f"{waits}, which does not answer: {error.message}", cure=error.cure) from error
     if told.status == "waiting" and told.approval == there["approval"]:
@@ -100,7 +104,15 @@ def ended(run: Run, told: Result) -> Result:
     name = run.grant.agent if run.grant is not None else ""
     take(run, told, current_time())
     run.grant = None
-    return run.result(name, outcome_of(told, name), told.error)
+    return run.result(name, outcome_of(told, name), as_ended(told))
+
+
+def as_ended(told: Result) -> Mapping[str, Any] | None:
+    """Its error; where that is one after which this node would ask again, as that of a run that is lost: there it was the end."""
+    if not told.error or told.error.get("kind") not in ASKED_AGAIN:
+        return told.error
+    why = f"it failed on {told.node}: {told.error.get('message')}"
+    return HeldRunLost(why, cure=str(told.error.get("cure") or "Ask again.")).as_json()
 
 
 def outcome_of(told: Result, name: str) -> Outcome:
