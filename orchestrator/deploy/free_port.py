@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Collection
+from contextlib import ExitStack
 from typing import Final
 
 _ANSWERS_WITHIN: Final = 0.2
@@ -16,6 +18,16 @@ def free_port(host: str, before: int = 0) -> int:
     with socket.create_server((_bindable(host), 0), family=_family(host)) as sock:
         port: int = sock.getsockname()[1]
         return port
+
+
+def free_ports(host: str, count: int, but: Collection[int] = ()) -> list[int]:
+    """So many that nobody has now, each another one, and none of those that others are about to listen at."""
+    found: list[int] = []
+    with ExitStack() as held:  # what is held is not given out again
+        while len(found) < count:
+            sock = held.enter_context(socket.create_server((_bindable(host), 0), family=_family(host)))
+            found += [port] if (port := sock.getsockname()[1]) not in but else []
+    return found
 
 
 def is_free(host: str, port: int) -> bool:

@@ -13,7 +13,7 @@ from orchestrator.app.fleet.mesh import Mesh, joined
 from orchestrator.app.fleet.sidecar import SidecarRules
 from orchestrator.app.fleet.token import Token
 from orchestrator.deploy.backoff import Backoff
-from orchestrator.deploy.free_port import free_port
+from orchestrator.deploy.free_port import free_port, free_ports
 from orchestrator.plugins.hosts.processes import LocalProcesses
 
 HURRIED = SidecarRules(again=Backoff(0.05, 0.2), look=0.2, poll=0.02, grace=3.0)
@@ -22,8 +22,8 @@ HURRIED = SidecarRules(again=Backoff(0.05, 0.2), look=0.2, poll=0.02, grace=3.0)
 def first_machine(path: Path, *, insecure: bool = False) -> FleetFolder:
     """A fleet begins here."""
     folder = FleetFolder(path / "fleet")
-    ports = free_port("127.0.0.1"), free_port("127.0.0.1")
-    begin_fleet(folder, FirstNode("edge-1", link_port=ports[0], enrol_port=ports[1], insecure=insecure))
+    link, enrol = free_ports("127.0.0.1", 2)
+    begin_fleet(folder, FirstNode("edge-1", link_port=link, enrol_port=enrol, insecure=insecure))
     return folder
 
 

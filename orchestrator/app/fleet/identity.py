@@ -17,7 +17,7 @@ from orchestrator.app.fleet.keys import OperatorKey, new_seed, write_private
 from orchestrator.app.fleet.ledger import Ledger, Member
 from orchestrator.core.errors import StateUnusable, UsageError
 from orchestrator.core.fleet_errors import FleetError
-from orchestrator.deploy.free_port import free_port
+from orchestrator.deploy.free_port import free_ports
 from orchestrator.node.worker import Work
 from orchestrator.plugins.sidecars.nats_conf import Tls, is_loopback
 
@@ -171,6 +171,7 @@ def begin_fleet(folder: FleetFolder, first: FirstNode) -> Membership:
     write_private(folder.store_key, f"k{secrets.token_hex(32)}")
     member = Member(new_seed(folder.seed("link")).public, time.time(), leads=True)
     folder.ledger.begin(first.node, member)
+    leaf_port, hub_port = free_ports(LOCALHOST, 2, but=(first.link_port, first.enrol_port))
     membership = Membership(
         fleet=fleet,
         node=first.node,
@@ -178,8 +179,8 @@ def begin_fleet(folder: FleetFolder, first: FirstNode) -> Membership:
         hubs=(_joined(first.address, first.link_port),),
         enrol=(_joined(first.address, first.enrol_port),),
         operator=operator.public,
-        leaf_port=free_port(LOCALHOST),
-        hub_port=free_port(LOCALHOST),
+        leaf_port=leaf_port,
+        hub_port=hub_port,
         insecure=first.insecure,
         since=time.time(),
     )

@@ -18,7 +18,7 @@ from orchestrator.app.start import ensure_runtime, stop_runtime
 from orchestrator.core.blueprint import Blueprint
 from orchestrator.core.errors import DeployError, OrchestratorError
 from orchestrator.core.request import Request, Result
-from orchestrator.deploy.free_port import free_port
+from orchestrator.deploy.free_port import free_ports
 from orchestrator.plugins.hosts.local import LocalHost, make_private
 from orchestrator.ports.host import FLEETS
 
@@ -86,7 +86,7 @@ class LocalFleet:
                 cure="take it down first: orchestrator down",
             )
         if not self._folder(hub).path.is_dir():
-            link, enrol = free_port(LOCALHOST), free_port(LOCALHOST)
+            link, enrol = free_ports(LOCALHOST, 2)
             begin_fleet(self._folder(hub, make=True), FirstNode(hub, LOCALHOST, link, enrol))
         self._run(hub, environment, tell)
         for node in others:
