@@ -64,7 +64,7 @@ class Bill:
             return
         try:
             await self._books.leave.use()
-        except BaseException:
+        except BaseException:  # a cancellation too: nothing was sent, so nothing stays set aside; it is raised again
             self._open = False
             await self._books.ledger.settle(self._made, self._books.purse, NOTHING)
             raise

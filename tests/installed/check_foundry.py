@@ -15,7 +15,6 @@ from typing import Any
 import psutil
 import pytest
 
-from orchestrator.core.errors import GrammarRefused
 from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_foundry_local
 from orchestrator.plugins.providers.foundry import FoundryProvider
@@ -28,6 +27,7 @@ from tests.cli.commands import apart
 from tests.installed import foundry_program
 from tests.installed.build_onnx import FIXTURE
 from tests.installed.program import environment, running
+from tests.installed.refusing import compare_refusal
 from tests.installed.shown import compare_with_lock
 from tests.real.test_runtime import User
 from tests.real.test_started_server import servers_in
@@ -100,16 +100,8 @@ async def test_every_answer_to_a_schema_fits_it(foundry: str) -> None:
 
 @pytest.mark.parametrize("schema", [{"not": {"type": "string"}}, {"type": "string", "pattern": "^(?=a)b$"}], ids=str)
 async def test_a_schema_that_it_makes_no_grammar_of_is_told_as_that(foundry: str, schema: dict[str, object]) -> None:
-    """Whole and streamed; whoever asked says it in words then."""
-    provider = open_foundry_local()
-    target = Target("foundry-local", f"{foundry}/v1", NAME)
-    call = ChatCall(target, (Message("user", "go"),), schema=schema, max_tokens=8)
-    with pytest.raises(GrammarRefused):
-        await provider.chat(call)
-    with pytest.raises(GrammarRefused):
-        async for _ in provider.stream(call):
-            pass
-    await provider.aclose()
+    """Whole and streamed."""
+    await compare_refusal(open_foundry_local(), Target("foundry-local", f"{foundry}/v1", NAME), schema)
 
 
 async def test_a_probe_finds_what_the_lock_file_says(foundry: str) -> None:

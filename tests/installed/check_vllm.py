@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.errors import GrammarRefused
-from orchestrator.core.message import Message
 from orchestrator.plugins.providers.compatible import open_vllm
-from orchestrator.ports.provider import ChatCall, Target
+from orchestrator.ports.provider import Target
 from orchestrator.testing.conformance import ProviderConformance, Subject
 from tests.installed.choosing import compare_choice
 from tests.installed.program import environment, running
+from tests.installed.refusing import compare_refusal
 from tests.installed.shown import compare_with_lock
 from tests.real.tiny_folder import make_folder
 from tests.real.tiny_model import CALLS_TOOLS
@@ -76,16 +75,8 @@ class TestVllm(ProviderConformance):
 async def test_a_schema_that_it_makes_no_grammar_of_is_told_as_that(
     servers: dict[str, str], schema: dict[str, object]
 ) -> None:
-    """Whole and streamed; whoever asked says it in words then."""
-    provider = open_vllm()
-    target = Target("vllm", f"{servers['caller']}/v1", "caller")
-    call = ChatCall(target, (Message("user", "hello"),), schema=schema, max_tokens=8)
-    with pytest.raises(GrammarRefused):
-        await provider.chat(call)
-    with pytest.raises(GrammarRefused):
-        async for _ in provider.stream(call):
-            pass
-    await provider.aclose()
+    """Whole and streamed."""
+    await compare_refusal(open_vllm(), Target("vllm", f"{servers['caller']}/v1", "caller"), schema)
 
 
 async def test_it_chooses_an_agent_in_one_step_where_the_model_can(servers: dict[str, str]) -> None:

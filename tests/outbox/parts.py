@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,6 +88,12 @@ class Kept:
     def events(self, kind: str) -> list[Event]:
         """Those of a kind."""
         return [event for event in self.served.events if event.kind == kind]
+
+    async def until(self, condition: Callable[[], bool], seconds: float = 600.0) -> None:
+        """Wait for something of which nobody is told, as what a simulated server has got. Of virtual time."""
+        with anyio.fail_after(seconds):
+            while not condition():  # noqa: ASYNC110 - there is no event for it
+                await anyio.sleep(0.1)
 
     async def waiting(self) -> int:
         """How many wait."""

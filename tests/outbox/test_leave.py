@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from orchestrator.core.approval import SENDING, Verdict
@@ -55,14 +54,10 @@ async def test_a_try_that_nobody_saw_the_end_of_is_not_made_again_before_a_perso
     """The runtime ended while the cloud was asked. With ``gone``, its next life has no model for it at first."""
     run, delivery = await deferred(tmp_path)
     async with kept(tmp_path, let_out(), simulated(["m"], faults=["hang-before@1"])) as it:
-        with anyio.fail_after(60):
-            while not it.served.server.records:  # noqa: ASYNC110 - the simulated server tells nobody
-                await anyio.sleep(0.1)
+        await it.until(lambda: bool(it.served.server.records))
     if gone:
         async with kept(tmp_path, wanted(*far().parts, bound={})) as it:
-            with anyio.fail_after(60):
-                while not it.events("delivery.tried"):  # noqa: ASYNC110 - on virtual time
-                    await anyio.sleep(0.1)
+            await it.until(lambda: bool(it.events("delivery.tried")))
             assert "no model serves" in it.events("delivery.tried")[0].fields["error"]
     async with kept(tmp_path, let_out(), simulated(["m"])) as it:
         found: Any = await it.end_of(run, delivery)
@@ -89,9 +84,7 @@ async def test_a_try_that_a_stop_cut_off_needs_a_new_leave_too(tmp_path: Path) -
     """Its run was cancelled before the cloud had answered, in order."""
     run, delivery = await deferred(tmp_path)
     async with kept(tmp_path, let_out(), simulated(["m"], faults=["hang-before@1"])) as it:
-        with anyio.fail_after(60):
-            while not it.served.server.records:  # noqa: ASYNC110 - the simulated server tells nobody
-                await anyio.sleep(0.1)
+        await it.until(lambda: bool(it.served.server.records))
         it.served.engine.cancel("the runtime stops")
         found: Any = await it.end_of(run, delivery)
         asked = await it.desk.find(found["approval"])
@@ -104,9 +97,7 @@ async def test_what_one_try_began_no_later_one_gives_back(tmp_path: Path) -> Non
     async with kept(tmp_path, wanted(), simulated(["m"], faults=["drop-mid:1@1-4", "server-error@5-1000"])) as it:
         run = await it.served.run("hello")
         await approve(it, run.approval)
-        with anyio.fail_after(600):
-            while len(it.served.server.records) < 9:  # noqa: ASYNC110 - the simulated server tells nobody
-                await anyio.sleep(0.1)
+        await it.until(lambda: len(it.served.server.records) >= 9)
         spent = await it.desk.find(run.approval)
         assert spent.begun is not None and SENDING in spent.held
     async with kept(tmp_path, wanted(), simulated(["m"])) as it:
@@ -120,8 +111,6 @@ async def test_a_life_in_which_nothing_was_done_leaves_the_leave_to_the_next(tmp
     async with kept(tmp_path, wanted(), simulated(["m"], faults=["server-error@1-1000"])) as it:
         run = await it.served.run("hello")
         await approve(it, run.approval)
-        with anyio.fail_after(600):
-            while len(it.served.server.records) < 9:  # noqa: ASYNC110 - the simulated server tells nobody
-                await anyio.sleep(0.1)
+        await it.until(lambda: len(it.served.server.records) >= 9)
     async with kept(tmp_path, wanted(), simulated(["m"])) as it:
         assert (await it.end_of(run.id))["text"] == "hello" and it.events("approval.asked") == []

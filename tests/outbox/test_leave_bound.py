@@ -127,9 +127,7 @@ async def test_what_waits_in_the_outbox_is_not_sent_in_other_words(tmp_path: Pat
     run, delivery = await deferred(tmp_path, revision())
     if lives == 2:
         async with kept(tmp_path, Asking(far().parts, bound={}), *both()) as it:
-            with anyio.fail_after(600):
-                while not it.events("delivery.tried"):  # noqa: ASYNC110 - on virtual time
-                    await anyio.sleep(0.1)
+            await it.until(lambda: bool(it.events("delivery.tried")))
     async with kept(tmp_path, revision(instructions="Say it in French."), *both()) as it:
         asked = await asked_anew(it, run, delivery)
         assert shown(asked) == ("m@1", "Say it in French.", "hello")
@@ -189,7 +187,7 @@ class Hiding(Asking):
 
 
 async def test_what_a_run_learned_to_hide_since_asks_nobody_again(tmp_path: Path) -> None:
-    """The first call held the name; the second try of it holds a placeholder, which the person need not see."""
+    """The first call held the name; the second try of it holds [PATIENT_1], which the person need not see."""
     tool = FakeTool("shop", {"look": lambda arguments, context: ToolOutcome({"patient": "Canella"})})
     asks = Hiding([agent_spec("far", tools=["shop"]) | {"store_and_forward": {}}], [tool], cloud=["m@1"])
     script = Script([Rule("look", say="done", calls=(("shop_look", {}),))])

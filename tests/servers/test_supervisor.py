@@ -201,6 +201,19 @@ def test_other_options_restart_it_with_a_clean_slate() -> None:
     ]
 
 
+def finishing(*, other: bool) -> Play:
+    """One that works, and is on its way out: for ``other`` options, or for good."""
+    play = Play()
+    play.want("one")
+    play.comes_up()
+    play.works("a")
+    if other:
+        play.want("two")
+    else:
+        play.unwant()
+    return play
+
+
 def test_one_that_goes_first_finishes_what_it_works_on() -> None:
     """It is asked to end when it has worked on nothing for half a second: a request may call it again. Then other options come."""
     play = Play()
@@ -251,14 +264,7 @@ def test_one_that_finishes_nothing_in_its_time_is_ended_all_the_same() -> None:
 @pytest.mark.parametrize("other", [False, True])
 def test_one_that_is_wanted_again_while_it_finishes_goes_on(other: bool) -> None:
     """As it runs; who wants it otherwise gets that one once it has ended."""
-    play = Play()
-    play.want("one")
-    play.comes_up()
-    play.works("a")
-    if other:
-        play.want("two")
-    else:
-        play.unwant()
+    play = finishing(other=other)
     play.want("one")
     play.works()
     play.until(100)
@@ -284,14 +290,7 @@ def test_one_that_will_take_less_holds_what_it_takes_until_it_has_ended() -> Non
 @pytest.mark.parametrize("other", [False, True])
 def test_one_that_nobody_needs_while_it_finishes_is_ended_at_once(other: bool) -> None:
     """Its memory is wanted; where other options were to come, they do all the same."""
-    play = Play()
-    play.want("one")
-    play.comes_up()
-    play.works("a")
-    if other:
-        play.want("two")
-    else:
-        play.unwant()
+    play = finishing(other=other)
     play.rest()
     why = "it is started again with other options" if other else "it is not wanted any more"
     assert play.lines[-1] == f"0 rest: stopping ({why}), terminate"
